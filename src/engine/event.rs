@@ -1,0 +1,34 @@
+//! What happens, as it is told to everybody who listens on the control socket.
+
+use crate::model::{Generation, Mode, NodeId, NodeState, Revision, Timestamp};
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub at: Timestamp,
+    /// The revision in force when it happened.
+    pub revision: Revision,
+    pub kind: EventKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// The gateway came up in this mode; `doubt` says why it is raised without a command.
+    Started { mode: Mode, doubt: Option<String> },
+    /// A switch is in the journal and will be published.
+    SwitchBegan { from: Mode, to: Mode, by: String, why: Option<String>, forced: bool },
+    /// Every worker routes by the new table.
+    SwitchFenced { to: Mode, generation: Generation },
+    /// The switch is done: nothing old is left on removed nodes, or it was cut.
+    SwitchFinished { to: Mode, cut: usize, tunnels_closed: usize },
+    /// Some workers did not confirm the new table in time.
+    FenceIncomplete { to: Mode, workers: Vec<usize> },
+    /// A node's state changed.
+    NodeChanged { node: NodeId, from: NodeState, to: NodeState, reason: String },
+    /// The journal stopped or resumed writing.
+    JournalChanged { degraded: Option<String> },
+    /// A call that changes what runs passed to the kept node in single mode.
+    GuardedCall { node: NodeId },
+    /// The gateway was told to stop.
+    Stopping,
+}

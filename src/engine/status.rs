@@ -1,0 +1,80 @@
+//! What is true now, as it is told to operators.
+
+use std::net::SocketAddr;
+
+use crate::model::{Generation, Mode, NodeId, NodeRole, NodeState, Revision, Timestamp, Weight};
+
+/// Everything an operator can see, taken at one moment.
+#[derive(Clone, Debug)]
+pub struct Status {
+    pub taken: Timestamp,
+    pub mode: Mode,
+    pub revision: Revision,
+    pub generation: Generation,
+    /// When the mode was set.
+    pub since: Timestamp,
+    /// Who set it: a user's name, or `initial_mode`, or `doubt`.
+    pub by: String,
+    pub why: Option<String>,
+    /// Why the gateway came up raised without being told to; ends with the next command.
+    pub doubt: Option<String>,
+    /// The switch that is running, if one is.
+    pub switch: Option<RunningSwitch>,
+    pub journal: JournalState,
+    /// Workers that do not confirm the published table; the gateway is sick while there are any.
+    pub unfenced_workers: Vec<usize>,
+    /// Things that are not wrong now but will be (a state directory on tmpfs, say).
+    pub warnings: Vec<String>,
+    pub nodes: Vec<BackNode>,
+    /// Where the gateway listens, as bound.
+    pub listen: Vec<SocketAddr>,
+    pub admin: Option<SocketAddr>,
+    pub version: &'static str,
+    pub pid: u32,
+    pub started: Timestamp,
+}
+
+/// A switch between its journal record and its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningSwitch {
+    pub from: Mode,
+    pub to: Mode,
+    pub revision: Revision,
+    pub began: Timestamp,
+    pub fenced: bool,
+}
+
+/// Can the journal be written?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JournalState {
+    Ok,
+    /// It cannot, for this reason: only raising is possible.
+    Degraded(String),
+}
+
+/// One node as `status` shows it.
+#[derive(Clone, Debug)]
+pub struct BackNode {
+    pub id: NodeId,
+    /// `host:port` as configured.
+    pub address: String,
+    /// What it resolves to now.
+    pub resolved: Vec<SocketAddr>,
+    pub role: NodeRole,
+    pub weight: Weight,
+    pub state: NodeState,
+    /// Why it is in that state, in the node's or the prober's words.
+    pub reason: String,
+    /// When it came into that state.
+    pub since: Timestamp,
+    /// The last probe's answer and when it came.
+    pub last_answer: Option<(Timestamp, String)>,
+    /// Does the present mode route to it?
+    pub routed: bool,
+    /// Passed over for now because it failed requests.
+    pub ejected: bool,
+    /// Requests that the gateway holds on it.
+    pub in_flight: usize,
+    pub tunnels: usize,
+    pub abandoned: u64,
+}

@@ -1,0 +1,10 @@
+//! Drawspan: a load-balancer sidecar and maintenance gateway for NocoBase clusters.
+//!
+//! The modules stand on floors; an import points down, never up (ARCHITECTURE.md has the map, and
+//! `tests/floors.rs` holds it).
+
+pub mod clock;
+pub mod engine;
+pub mod model;
+pub mod nocobase;
+pub mod routing;

@@ -1,0 +1,12 @@
+//! Names, values, units and limits: what every floor above speaks with.
+
+mod count;
+pub mod limits;
+mod mode;
+mod node;
+mod time;
+
+pub use count::{Generation, Revision};
+pub use mode::{Mode, ModeKind};
+pub use node::{InvalidNodeId, NodeId, NodeRole, NodeState, Weight};
+pub use time::Timestamp;

@@ -1,0 +1,1 @@
+//! What NocoBase says and expects.
