@@ -10,6 +10,14 @@ pub const NODE_ID_BYTES_MAX: usize = 63;
 pub const NODES_MAX: usize = 256;
 /// A node's largest weight, as in HAProxy.
 pub const NODE_WEIGHT_MAX: u16 = 256;
+/// Addresses that public traffic arrives at; each is a listener on every worker.
+pub const LISTEN_ADDRESSES_MAX: usize = 16;
+/// Networks of trusted proxies; each is compared with the peer of every request.
+pub const TRUSTED_PROXIES_MAX: usize = 256;
+/// Bytes of a configuration file: far more than [`NODES_MAX`] nodes need.
+pub const CONFIG_BYTES_MAX: usize = 256 * 1024;
+/// Problems of one configuration that are listed; the rest are counted.
+pub const CONFIG_PROBLEMS_MAX: usize = 100;
 /// Worker threads: more than any machine that a sidecar runs on.
 pub const WORKERS_MAX: usize = 256;
 /// Addresses that one node's name may resolve to and that are tried.

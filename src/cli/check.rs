@@ -1,0 +1,94 @@
+//! `drawspan check`: every problem and warning of a configuration, and what would run.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use super::config_file::{self, ConfigError};
+use super::{Exit, open_ports};
+use crate::config::{Config, Environment, Flags, HumanDuration, Loaded, NodeConfig};
+use crate::model::NodeRole;
+
+/// Check a configuration without starting anything.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Check {
+    /// The configuration.
+    #[arg(value_name = "FILE", required_unless_present = "config", conflicts_with = "config")]
+    pub file: Option<PathBuf>,
+    /// The same, as `run` names it.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Checks for this process's user; the summary goes to stdout, problems and warnings to stderr.
+pub fn run(check: &Check) -> Exit {
+    let environment = config_file::environment();
+    match report(check, &environment, &mut io::stdout().lock(), &mut io::stderr().lock()) {
+        Ok(exit) => exit,
+        // Whoever stopped reading has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::True,
+        Err(_) => Exit::Internal,
+    }
+}
+
+/// As [`run`], to any two streams.
+///
+/// # Errors
+/// A stream cannot be written.
+pub fn report(
+    check: &Check,
+    environment: &Environment,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> io::Result<Exit> {
+    let Some(path) = check.config.as_ref().or(check.file.as_ref()) else {
+        writeln!(err, "name a file: drawspan check FILE")?;
+        return Ok(Exit::Usage);
+    };
+    let file = path.display().to_string();
+    match config_file::load(path, &Flags::default(), environment) {
+        Ok(Loaded { config, warnings }) => {
+            for warning in warnings {
+                writeln!(err, "warning: {}", warning.within(&file))?;
+            }
+            for warning in open_ports::warnings(&config) {
+                writeln!(err, "warning: {file}: {warning}")?;
+            }
+            writeln!(out, "{file} is right. It would run:")?;
+            summary(&config, out)?;
+            Ok(Exit::True)
+        }
+        Err(error) => {
+            writeln!(err, "{error}")?;
+            if let ConfigError::Wrong { problems, .. } = &error {
+                let (count, s) = (problems.len(), if problems.len() == 1 { "" } else { "s" });
+                writeln!(err, "{count} problem{s}; nothing would run with this file")?;
+            }
+            Ok(Exit::Usage)
+        }
+    }
+}
+
+fn summary(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    let listen: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
+    let admin = config.admin.map_or_else(|| "none".to_owned(), |admin| admin.to_string());
+    let workers = config.workers.map_or_else(|| "one per core".to_owned(), |n| n.to_string());
+    writeln!(out, "  listen    {}", listen.join(", "))?;
+    writeln!(out, "  admin     {admin}")?;
+    writeln!(out, "  control   {}", config.control.path.display())?;
+    writeln!(out, "  state     {}", config.state_dir.display())?;
+    writeln!(out, "  at first  {}", config.initial_mode)?;
+    writeln!(out, "  workers   {workers}")?;
+    writeln!(out, "  drain     {}", HumanDuration(config.timeouts.drain))?;
+    for node in &config.nodes {
+        writeln!(out, "  node      {}", of_node(node))?;
+    }
+    Ok(())
+}
+
+fn of_node(node: &NodeConfig) -> String {
+    let address = node.address.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+    match node.role {
+        NodeRole::Request => format!("{} {address} weight {}", node.id, node.weight.value()),
+        NodeRole::Worker => format!("{} {address} worker, takes no traffic", node.id),
+    }
+}
