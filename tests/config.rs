@@ -384,19 +384,18 @@ fn wrong_flags_are_told_like_a_wrong_file() {
     let missing = run(&[]).expect_err("no node");
     assert!(missing.starts_with("--node: is missing; name each node"), "{missing}");
     let words = ["--node", "https://a", "--node", "b:1", "--listen", "x", "--workers", "-1"];
-    let more = ["--control", "/", "--state-dir", "", "--admin", "70000"];
+    let more = ["--control", "/", "--admin", "70000"];
     let wrong = run(&[&words[..], &more[..]].concat()).expect_err("wrong flags");
     for start in [
         "--node (number 1): \"https://a\" asks for TLS",
         "--listen: \"x\" is no address to listen on",
         "--workers: is -1; write 1 to 256",
         "--control: / is a folder",
-        "--state-dir: is empty; write a path",
         "--admin: \"70000\" has a port beyond 65535",
     ] {
         assert!(wrong.lines().any(|line| line.starts_with(start)), "{start}\nnot in\n{wrong}");
     }
-    assert_eq!(wrong.lines().count(), 6, "{wrong}");
+    assert_eq!(wrong.lines().count(), 5, "{wrong}");
 }
 
 #[test]

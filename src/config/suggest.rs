@@ -6,6 +6,7 @@ pub(super) fn nearest<'a>(
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     const WORD_CHARS_MAX: usize = 40;
+    const BEGINNING_CHARS_MIN: usize = 4;
     let word: Vec<char> = word.chars().take(WORD_CHARS_MAX + 1).map(fold).collect();
     if WORD_CHARS_MAX < word.len() {
         return None;
@@ -18,7 +19,10 @@ pub(super) fn nearest<'a>(
     };
     let measured = candidates.into_iter().map(|candidate| {
         let letters: Vec<char> = candidate.chars().map(fold).collect();
-        (distance(&word, &letters), candidate)
+        // A word cut short or drawn out, as `warning` for `warn`, is one slip.
+        let begins = letters.starts_with(&word) || word.starts_with(&letters);
+        let part = begins && BEGINNING_CHARS_MIN <= word.len().min(letters.len());
+        (if part { 1 } else { distance(&word, &letters) }, candidate)
     });
     let (least, candidate) = measured.min_by_key(|(distance, _)| *distance)?;
     (least <= near).then_some(candidate)
@@ -64,6 +68,8 @@ mod tests {
             ("keepalive", "keep_alive"),
             ("Keep-Alive", "keep_alive"),
             ("logs", "log"),
+            ("listening", "listen"),
+            ("keep", "keep_alive"),
         ] {
             assert_eq!(nearest(slip, KEYS), Some(meant), "{slip}");
         }
