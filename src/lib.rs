@@ -4,8 +4,10 @@
 //! `tests/floors.rs` holds it).
 
 pub mod clock;
+pub mod dashboard;
 pub mod engine;
 pub mod model;
 pub mod nocobase;
+pub mod notice;
 pub mod routing;
 pub mod telemetry;

@@ -119,3 +119,20 @@ pub const DIAGNOSTICS_FINISH_TIMEOUT: Duration = Duration::from_millis(500);
 pub const LOG_RETRY_DELAY: Duration = Duration::from_millis(10);
 /// A log that cannot be written is mentioned at most this often.
 pub const LOG_NOTE_INTERVAL: Duration = Duration::from_secs(60);
+
+// --- the notice and the admin address --------------------------------------------------------------
+
+/// The operator's own notice page.
+pub const NOTICE_PAGE_BYTES_MAX: usize = 512 * 1024;
+/// When clients should come again where no node is ready: that often passes quickly.
+pub const NO_NODE_RETRY_AFTER: Duration = Duration::from_secs(5);
+/// When clients should come again where the gateway has too much to do.
+pub const OWN_503_RETRY_AFTER: Duration = Duration::from_secs(2);
+/// Open connections on the admin address; more wait to be accepted.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// A connection on the admin address, from its start to its end: one request.
+pub const ADMIN_CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
+/// The head of a request on the admin address is read within this.
+pub const ADMIN_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of a request's head on the admin address.
+pub const ADMIN_HEAD_BYTES_MAX: usize = 16 * 1024;
