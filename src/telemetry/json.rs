@@ -26,7 +26,8 @@ fn cut(bytes: &[u8], bytes_max: usize) -> &[u8] {
 
 fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     let plain = |b: u8| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\';
-    if bytes.iter().all(|b| plain(*b)) {
+    // Not `all`: without a way out in the middle, the compiler looks at many bytes at once.
+    if bytes.iter().fold(true, |all, b| all & plain(*b)) {
         out.extend_from_slice(bytes);
         return;
     }
