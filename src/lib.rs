@@ -6,7 +6,10 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dashboard;
 pub mod engine;
 pub mod model;
 pub mod nocobase;
+pub mod notice;
 pub mod routing;
+pub mod telemetry;
