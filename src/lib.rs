@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod engine;
+pub mod health;
 pub mod model;
 pub mod nocobase;
 pub mod routing;

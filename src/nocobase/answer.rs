@@ -157,7 +157,10 @@ fn maintaining(body: &[u8]) -> Option<Reading> {
     let message = text(error.get("message"));
     let kind = if is_starting(&command, &code) { ReadingKind::Starting } else { ReadingKind::Busy };
     let said = if message.is_empty() { &code } else { &message };
-    let mut reason = format!("maintaining: {}", quote(said));
+    let mut reason = "maintaining".to_owned();
+    if !said.is_empty() {
+        reason = format!("{reason}: {}", quote(said));
+    }
     if !command.is_empty() {
         reason = format!("{reason} ({})", quote(&command));
     }
