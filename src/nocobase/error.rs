@@ -1,6 +1,6 @@
 //! NocoBase's error JSON, as its browser client and its API clients know it.
 
-use serde::Serialize;
+use serde_json::Value;
 
 /// Does the answer say that the application is under maintenance? The classic client opens its
 /// dialog for that, with a title by the command, and keeps it until the WebSocket says otherwise.
@@ -13,35 +13,20 @@ pub enum Maintaining<'a> {
     No,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
-    error: Error<'a>,
-}
-
-#[derive(Serialize)]
-struct Error<'a> {
-    status: u16,
-    maintaining: bool,
-    message: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    command: Option<Command<'a>>,
-    code: &'a str,
-}
-
-#[derive(Serialize)]
-struct Command<'a> {
-    name: &'a str,
-}
-
 /// The body of a 503 in NocoBase's shape.
 pub fn notice_json(code: &str, message: &str, maintaining: Maintaining<'_>) -> Vec<u8> {
-    let command = match maintaining {
-        Maintaining::Yes { command } => Some(Command { name: command }),
-        Maintaining::No => None,
+    let quoted = |text: &str| Value::from(text).to_string();
+    let (maintaining, command) = match maintaining {
+        Maintaining::Yes { command } => {
+            (true, format!(r#""command":{{"name":{}}},"#, quoted(command)))
+        }
+        Maintaining::No => (false, String::new()),
     };
-    let error = Error { status: 503, maintaining: command.is_some(), message, command, code };
-    // Text and numbers alone: there is nothing in it that could fail to serialise.
-    serde_json::to_vec(&Body { error }).unwrap_or_default()
+    let (code, message) = (quoted(code), quoted(message));
+    let error = format!(
+        r#""status":503,"maintaining":{maintaining},"message":{message},{command}"code":{code}"#
+    );
+    format!(r#"{{"error":{{{error}}}}}"#).into_bytes()
 }
 
 #[cfg(test)]
