@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod dashboard;
 pub mod engine;
+pub mod health;
 pub mod model;
 pub mod nocobase;
 pub mod notice;

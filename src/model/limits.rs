@@ -53,6 +53,23 @@ pub const EJECT_BASE: Duration = Duration::from_secs(30);
 /// ... up to this.
 pub const EJECT_MAX: Duration = Duration::from_secs(300);
 
+// --- probes --------------------------------------------------------------------------------------
+
+/// Between two probes of a node without a first verdict, and never less between any two.
+pub const PROBE_GAP: Duration = Duration::from_millis(200);
+/// How often a node's name is resolved again while nothing fails.
+pub const RESOLVE_INTERVAL: Duration = Duration::from_secs(2);
+/// Head of an answer to a probe.
+pub const PROBE_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Body of an answer to a probe that is read; NocoBase's are under 1 KiB.
+pub const PROBE_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Of a node's page as much is read to find the build that it names.
+pub const PROBE_PAGE_BYTES_MAX: usize = 256 * 1024;
+/// Times that a node's page is asked for its build after the node became ready.
+pub const BUILD_TRIES_MAX: u32 = 3;
+/// Changes of nodes' states kept for a reader that is slow.
+pub const HEALTH_CHANGES_KEPT: usize = 256;
+
 // --- sockets -------------------------------------------------------------------------------------
 
 pub const TCP_KEEPALIVE: Duration = Duration::from_secs(60);

@@ -1,7 +1,13 @@
 //! What NocoBase says and expects, as pure functions over text and values.
 
+mod action;
+mod answer;
+mod error;
 mod paths;
 mod request;
 
+pub use action::{Guard, Method, Replay};
+pub use answer::{Answer, ProbeAnswer, Reading, ReadingKind, Source, build_of, judge};
+pub use error::{Maintaining, notice_json};
 pub use paths::Paths;
-pub use request::RequestClass;
+pub use request::{RequestClass, RequestFacts, RequestHead, path_of};
