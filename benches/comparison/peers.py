@@ -1,0 +1,215 @@
+"""The proxies that are compared, each set up as somebody who knows it well would for this load."""
+
+import dataclasses
+import os
+import shutil
+
+from . import nginx_text
+from .backends import NODE_HEADER, NODES
+from .cases import CASES, KIB
+from .processes import MeasurementError, Owned, await_true, free_ports
+from .wire import ask, exchange
+
+PACKAGES = {"nginx": "nginx", "haproxy": "haproxy", "wrk": "wrk"}
+RETRY_AFTER_SECONDS = 30
+# Shown by the peers while no Drawspan runs whose own page they could show.
+STAND_IN_PAGE = b"<!doctype html><title>Maintenance</title><p>" + b"m" * (2 * KIB)
+HAPROXY_BUFFERS = {"1kb": 16 * KIB, "notice": 32 * KIB}
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What every proxy of one case gets."""
+    case: object
+    nodes: list
+    cpu: int
+    folder: str
+    # Where lines of the access log go, or None: no access log.
+    access_log: str
+    page: bytes = STAND_IN_PAGE
+
+
+@dataclasses.dataclass
+class Peer:
+    """A running proxy."""
+    name: str
+    port: int
+    owned: Owned
+
+
+def start(name, binary, setup):
+    """Starts the proxy and waits until it serves the case."""
+    begin = {"nginx": nginx, "haproxy": haproxy}.get(name, drawspan)
+    (port,) = free_ports(1)
+    peer = Peer(name, port, begin(name, binary, port, setup))
+    try:
+        await_true(peer.owned, "serving", lambda: serves(port, setup.case))
+    except BaseException:
+        # Nobody else knows of it yet, and ctrl-C counts too.
+        peer.owned.stop()
+        raise
+    return peer
+
+
+def serves(port, case):
+    """Shows the notice, or forwards to every node: health checks find them one by one."""
+    if case.raised:
+        return ask(port, case.path).status == case.status
+    answers = exchange(port, [CASES["1kb"].request()] * (2 * len(NODES)))
+    seen = {answer.header(NODE_HEADER) for answer in answers if answer.status == 200}
+    return seen == set(NODES)
+
+
+def page_of(peer, case):
+    """The notice that a raised Drawspan shows, so that the peers show the same."""
+    answers = exchange(peer.port, [case.request()])
+    if not answers or not answers[0].body or answers[0].header("content-encoding"):
+        raise MeasurementError(f"{peer.name} gives no plain page that others could show too")
+    return answers[0].body
+
+
+def nginx(name, binary, port, setup):
+    # Buffered as busy sites have it; unbuffered it writes once per request.
+    log = f"{setup.access_log} combined buffer=64k flush=1s" if setup.access_log else "off"
+    servers = "\n".join(f"        server {address};" for address in setup.nodes)
+    text = f"""{nginx_text.main_context(setup.folder, name)}
+http {{
+{nginx_text.http_context(setup.folder, name)}
+    access_log {log};
+    geo $dollar {{ default "$"; }}
+    upstream nodes {{
+{servers}
+        keepalive 256;
+        keepalive_requests {nginx_text.UNLIMITED};
+        keepalive_timeout 300s;
+    }}
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        location / {{ {nginx_raised(setup.page) if setup.case.raised else NGINX_FORWARD} }}
+    }}
+}}
+"""
+    config = write(setup, f"{name}.conf", text)
+    argv = [binary, "-p", setup.folder, "-c", config, "-e", "stderr"]
+    return Owned(name, argv, setup.cpu, setup.folder)
+
+
+NGINX_FORWARD = """
+            proxy_pass http://nodes;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header X-Forwarded-Host $http_host;
+            proxy_buffer_size 16k;
+            proxy_buffers 4 128k;
+            proxy_busy_buffers_size 256k;
+            proxy_max_temp_file_size 0;
+        """
+
+
+def nginx_raised(page):
+    """The page from memory, which is twice as fast as from a file. One word of a configuration
+    has at most 4 KiB, and a dollar sign only through a variable."""
+    text = page.decode()
+    parts = [text[at:at + KIB] for at in range(0, len(text), KIB)]
+    escape = str.maketrans({"\\": "\\\\", "'": "\\'", "$": "${dollar}"})
+    lines = [f"set $part{i} '{part.translate(escape)}';" for i, part in enumerate(parts)]
+    whole = "".join(f"${{part{i}}}" for i in range(len(parts)))
+    return "\n".join(lines + [
+        'default_type "text/html; charset=utf-8";',
+        f"add_header Retry-After {RETRY_AFTER_SECONDS} always;",
+        "add_header Cache-Control no-store always;",
+        f'return 503 "{whole}";'])
+
+
+def haproxy(name, binary, port, setup):
+    if setup.access_log:
+        log_global, log_defaults = "log stdout format raw local0", "log global\n    option httplog"
+    else:
+        log_global = log_defaults = ""
+    forward = haproxy_raised(setup) if setup.case.raised else haproxy_forward(setup)
+    # The default where it is enough: a body of 64 KiB, a POST with its head or a page want to be
+    # held in one piece, and a bigger buffer than that costs more than it gives.
+    buffer = HAPROXY_BUFFERS.get(setup.case.name, 128 * KIB)
+    text = f"""
+global
+    nbthread 1
+    maxconn 4096
+    tune.bufsize {buffer}
+    {log_global}
+defaults
+    mode http
+    {log_defaults}
+    http-reuse always
+    timeout connect 5s
+    timeout client 300s
+    timeout server 300s
+    timeout http-keep-alive 300s
+listen front
+    bind 127.0.0.1:{port} backlog 4096
+{forward}
+"""
+    config = write(setup, f"{name}.cfg", text)
+    stdout = open(setup.access_log, "ab") if setup.access_log else None
+    try:
+        return Owned(name, [binary, "-db", "-f", config], setup.cpu, setup.folder, stdout)
+    finally:
+        if stdout:
+            stdout.close()
+
+
+def haproxy_forward(setup):
+    # Health checks as Drawspan does them by itself; nginx has none.
+    servers = "\n".join(
+        f"    server {node} {address} check inter 2s" for node, address in zip(NODES, setup.nodes))
+    return f"""    balance roundrobin
+    option httpchk GET /api/__health_check
+    http-request set-header X-Forwarded-For %[src]
+    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Host %[req.hdr(host)]
+{servers}"""
+
+
+def haproxy_raised(setup):
+    page = write(setup, "notice.html", setup.page)
+    return (f'    http-request return status 503 content-type "text/html; charset=utf-8" '
+            f"file {page} hdr Retry-After {RETRY_AFTER_SECONDS} hdr Cache-Control no-store")
+
+
+def drawspan(name, binary, port, setup):
+    nodes = "\n".join(
+        f'[[nodes]]\nid = "{node}"\naddress = "http://{address}"\n'
+        for node, address in zip(NODES, setup.nodes))
+    text = f"""
+listen = ["127.0.0.1:{port}"]
+workers = 1
+state_dir = "{setup.folder}/{name}-state"
+initial_mode = "{'maintenance' if setup.case.raised else 'cluster'}"
+[control]
+path = "{setup.folder}/{name}.sock"
+[log]
+access = "{'stdout' if setup.access_log else 'off'}"
+{nodes}"""
+    config = write(setup, f"{name}.toml", text)
+    stdout = open(setup.access_log, "ab") if setup.access_log else None
+    try:
+        argv = [binary, "run", "--config", config]
+        return Owned(name, argv, setup.cpu, setup.folder, stdout)
+    finally:
+        if stdout:
+            stdout.close()
+
+
+def write(setup, name, content):
+    path = os.path.join(setup.folder, name)
+    with open(path, "wb") as file:
+        file.write(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def find(program):
+    """Where a program of a Debian package lies: daemons are in /usr/sbin, often not in PATH."""
+    path = os.environ.get("PATH", "") + os.pathsep + "/usr/sbin"
+    return shutil.which(program, path=path)
