@@ -1,12 +1,29 @@
 //! The only one who changes modes.
+//!
+//! `handle` is what others hold; `service` is the task: it admits a command, writes it to the
+//! journal through `ledger`, publishes the table, has `carry_out` fence and drain the workers, and
+//! answers through `reply`. `evidence` says what speaks against a command.
 
+mod api;
+mod carry_out;
 mod command;
 mod event;
+mod events;
+mod evidence;
+mod handle;
+mod ledger;
+mod reply;
+mod service;
 mod status;
 
+pub use api::{Commands, HistoryEntry};
 pub use command::{
     Acknowledged, Caller, Idempotency, NodeLeft, Objection, SwitchCommand, SwitchError,
     SwitchReply, WaitFor, Why,
 };
 pub use event::{Event, EventKind};
+pub use events::Events;
+pub use evidence::{Evidence, NodeEvidence};
+pub use handle::{Constants, Handle, Standing, engine};
+pub use service::EngineParts;
 pub use status::{BackNode, JournalState, RunningSwitch, Status};

@@ -1,0 +1,402 @@
+//! The order of a start: lock the state, read it, bind everything, then run.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::evidence::FromHealth;
+use super::{limits, recover};
+use crate::config::{self, Config, GroupRole};
+use crate::control::{self, Access, ControlListener, Role, SocketError, UnknownGroup};
+use crate::dashboard::{self, Vitals};
+use crate::edge::{self, ListenError, Post, Slots, WorkerThread};
+use crate::engine::{
+    self, Commands, Constants, EngineParts, Event, EventKind, Evidence, Handle, JournalState,
+    Standing,
+};
+use crate::fence::Line;
+use crate::health::{Health, SystemResolver};
+use crate::journal::record::State;
+use crate::journal::{self, JournalError, Opened, StateDir, StateDirError};
+use crate::model::Mode;
+use crate::model::limits::WORKERS_MAX;
+use crate::notice::{Notice, NoticeSettings, PageError};
+use crate::proxy::{Kick, Settings, WorkerParts};
+use crate::routing::{Node, NodeIndex, Nodes, Publisher};
+use crate::telemetry::{
+    AccessError, AccessLog, AccessTarget, Liveness, Log, Metrics, Query, Readiness,
+};
+use crate::{clock, health};
+
+/// Why the gateway did not start. Nothing of it runs then.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    #[error("{source}; {}", .source.remedy())]
+    Journal {
+        #[from]
+        source: JournalError,
+    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error("cannot listen on the admin address {address}: {source}")]
+    Admin { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Control(#[from] SocketError),
+    #[error(transparent)]
+    Group(#[from] UnknownGroup),
+    #[error(transparent)]
+    Notice(#[from] PageError),
+    #[error(transparent)]
+    AccessLog(#[from] AccessError),
+    #[error("cannot set up metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// A running gateway.
+pub struct Gateway {
+    pub(super) config: Config,
+    pub(super) runtime: Runtime,
+    pub(super) workers: Vec<WorkerThread>,
+    pub(super) lines: Vec<Line>,
+    pub(super) open: watch::Sender<bool>,
+    pub(super) handle: Handle,
+    pub(super) vitals: Vitals,
+    pub(super) tasks: TaskTracker,
+    pub(super) stop_control: CancellationToken,
+    pub(super) stop_rest: CancellationToken,
+    pub(super) first_round: watch::Receiver<bool>,
+    pub(super) access_log: AccessLog,
+    /// Where clients are let in, as bound.
+    pub listen: Vec<SocketAddr>,
+    pub admin: Option<SocketAddr>,
+    pub control: PathBuf,
+    /// Held as long as the gateway lives: nobody else may use this state.
+    _state_dir: StateDir,
+}
+
+/// What is bound before anything runs.
+struct Bound {
+    listeners: edge::Listeners,
+    admin: Option<(TcpListener, SocketAddr)>,
+    control: ControlListener,
+}
+
+/// Starts a gateway; returns when every address is bound, and serves from then on in the
+/// background. Clients are let in when the first round of probes is over.
+///
+/// # Errors
+/// [`StartError`] names the thing and the remedy. Nothing is left running.
+pub fn start(config: Config, mut warnings: Vec<String>) -> Result<Gateway, StartError> {
+    let started = clock::now();
+    let open_files = limits::raise_open_files();
+    let (connections, complaint) = limits::connections(&config.limits, open_files);
+    warnings.extend(complaint);
+    let state_dir = StateDir::open(&config.state_dir)?;
+    warnings.extend(state_dir.warning());
+    let mut opened = journal::open(&state_dir, &config.initial_mode, started)?;
+    let state = recover::settle(&mut opened, &config)?;
+    let workers = worker_count(&config);
+    let bound = bind(&config, workers)?;
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!(workers, connections, open_files, mode = %state.mode, "starting");
+    compose(
+        config,
+        (state_dir, opened, state),
+        bound,
+        Counts { workers, connections, warnings, started },
+    )
+}
+
+struct Counts {
+    workers: usize,
+    connections: usize,
+    warnings: Vec<String>,
+    started: crate::model::Timestamp,
+}
+
+fn worker_count(config: &Config) -> usize {
+    let cores = || available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    config.workers.map_or_else(cores, std::num::NonZeroUsize::get).min(WORKERS_MAX)
+}
+
+fn bind(config: &Config, workers: usize) -> Result<Bound, StartError> {
+    let listeners = edge::bind(&config.listen, workers)?;
+    let admin = config.admin.map(bind_admin).transpose()?;
+    let group = config.control.group.as_deref().map(control::group_id).transpose()?;
+    let control = ControlListener::bind(&config.control.path, group)?;
+    Ok(Bound { listeners, admin, control })
+}
+
+fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Admin { address, source };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn compose(
+    config: Config,
+    (state_dir, opened, state): (StateDir, Opened, State),
+    bound: Bound,
+    counts: Counts,
+) -> Result<Gateway, StartError> {
+    let nodes = nodes(&config);
+    let publisher = Publisher::new(state.mode.clone(), nodes.clone());
+    let metrics = Metrics::new(nodes.clone())?;
+    metrics.published(state.mode.kind(), publisher.tables().load().generation);
+    metrics.revision(state.revision());
+    let notice = Arc::new(Notice::new(&notice_settings(&config))?);
+    let access_log = access_log(&config, &metrics)?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(StartError::Thread)?;
+    let _entered = runtime.enter();
+    let (stop_control, stop_rest) = (CancellationToken::new(), CancellationToken::new());
+    let health = Health::start(
+        &nodes,
+        health_settings(&config),
+        SystemResolver::new(config.health.timeout),
+        stop_rest.clone(),
+    );
+    let kicks = health.kicks();
+    let parts = WorkerPartsMaker {
+        settings: Arc::new(Settings::new(&config, counts.workers)),
+        tables: publisher.tables(),
+        notice,
+        metrics: metrics.clone(),
+        access_log: access_log.clone(),
+        kick: Arc::new(move |node| kicks.kick(node)),
+    };
+    let (open, opening) = watch::channel(false);
+    let slots = Slots::new(counts.connections);
+    let (workers, lines) = start_workers(bound.listeners.gates, &parts, &slots, &opening)
+        .map_err(StartError::Thread)?;
+    let admin = bound.admin.as_ref().map(|(_, address)| *address);
+    let vitals = Vitals {
+        metrics: metrics.clone(),
+        readiness: Readiness::default(),
+        liveness: Liveness::default(),
+    };
+    let standing = Arc::new(ArcSwap::from_pointee(standing(&state, &opened)));
+    let events = Arc::new(engine::Events::new([started_event(&state)]));
+    let evidence: Arc<dyn Evidence> = Arc::new(FromHealth(health.board()));
+    let engine_parts = EngineParts {
+        journal: opened.journal,
+        publisher,
+        lines: lines.clone(),
+        evidence,
+        standing,
+        events: events.clone(),
+        metrics,
+        liveness: vitals.liveness.clone(),
+        guarded: state.guarded.clone(),
+    };
+    let constants = Constants {
+        listen: bound.listeners.addresses.clone(),
+        admin,
+        warnings: counts.warnings,
+        started: counts.started,
+    };
+    let (handle, engine) = engine::engine(engine_parts, constants);
+    let tasks = TaskTracker::new();
+    tasks.spawn(engine);
+    tasks.spawn(tell_changes(health.changes(), nodes, events, handle.clone()));
+    let control = bound.control.path().to_owned();
+    let served = control::serve(
+        bound.control,
+        handle.clone(),
+        control_settings(&config),
+        stop_control.clone(),
+    );
+    tasks.spawn(async move {
+        if let Err(error) = served.await {
+            tracing::error!(%error, "the control socket is not served");
+        }
+    });
+    if let Some((listener, _)) = bound.admin {
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Thread)?;
+        tasks.spawn(dashboard::serve(listener, vitals.clone(), stop_rest.clone()));
+    }
+    vitals.readiness.state_loaded();
+    let first_round = health.first_round();
+    drop(_entered);
+    Ok(Gateway {
+        config,
+        runtime,
+        workers,
+        lines,
+        open,
+        handle,
+        vitals,
+        tasks,
+        stop_control,
+        stop_rest,
+        first_round,
+        access_log,
+        listen: bound.listeners.addresses,
+        admin,
+        control,
+        _state_dir: state_dir,
+    })
+}
+
+/// What every worker gets a copy of.
+struct WorkerPartsMaker {
+    settings: Arc<Settings>,
+    tables: crate::routing::Tables,
+    notice: Arc<Notice>,
+    metrics: Metrics,
+    access_log: AccessLog,
+    kick: Kick,
+}
+
+impl WorkerPartsMaker {
+    fn make(&self) -> WorkerParts {
+        WorkerParts {
+            settings: self.settings.clone(),
+            tables: self.tables.clone(),
+            notice: self.notice.clone(),
+            metrics: self.metrics.worker(),
+            access: self.access_log.worker(),
+            kick: self.kick.clone(),
+        }
+    }
+}
+
+fn start_workers(
+    gates: Vec<edge::Gate>,
+    parts: &WorkerPartsMaker,
+    slots: &Slots,
+    opening: &watch::Receiver<bool>,
+) -> io::Result<(Vec<WorkerThread>, Vec<Line>)> {
+    let (mut workers, mut lines) = (Vec::new(), Vec::new());
+    for (index, gate) in gates.into_iter().enumerate() {
+        let (line, orders) = Line::new(index);
+        let post = Post { gate, slots: slots.clone(), orders, open: opening.clone() };
+        workers.push(edge::spawn(index, parts.make(), post)?);
+        lines.push(line);
+    }
+    Ok((workers, lines))
+}
+
+fn nodes(config: &Config) -> Nodes {
+    let node = |node: &config::NodeConfig| {
+        let authority = recover::authority(node);
+        Arc::new(Node::new(node.id.clone(), node.role, node.weight, authority))
+    };
+    config.nodes.iter().map(node).collect()
+}
+
+fn notice_settings(config: &Config) -> NoticeSettings {
+    NoticeSettings {
+        page: config.notice.page.clone(),
+        retry_after: config.notice.retry_after,
+        paths: config.app.clone(),
+        ..NoticeSettings::default()
+    }
+}
+
+fn access_log(config: &Config, metrics: &Metrics) -> Result<AccessLog, AccessError> {
+    let target = match &config.log.access {
+        config::AccessLog::Off => AccessTarget::Off,
+        config::AccessLog::Stdout => AccessTarget::Stdout,
+        config::AccessLog::File(path) => AccessTarget::File(path.clone()),
+    };
+    let query = match config.log.query {
+        config::QueryLogging::Omit => Query::Cut,
+        config::QueryLogging::Keep => Query::Keep,
+    };
+    let log = AccessLog::start(&target, query)?;
+    metrics.watch_dropped(Log::Access, log.dropped());
+    Ok(log)
+}
+
+fn health_settings(config: &Config) -> health::Settings {
+    health::Settings {
+        interval: config.health.interval,
+        timeout: config.health.timeout,
+        rise: config.health.rise,
+        fall: config.health.fall,
+        paths: config.app.clone(),
+    }
+}
+
+fn control_settings(config: &Config) -> control::Settings {
+    let mut access = Access::new(rustix::process::getuid().as_raw());
+    access.group_role = match config.control.group_role {
+        GroupRole::Viewer => Role::Viewer,
+        GroupRole::Operator => Role::Operator,
+    };
+    let drain_timeout = config.timeouts.drain;
+    control::Settings { access, drain_timeout, bounds: control::Bounds::default() }
+}
+
+fn standing(state: &State, opened: &Opened) -> Standing {
+    let journal = match opened.journal.degraded() {
+        None => JournalState::Ok,
+        Some(reason) => JournalState::Degraded(reason.to_owned()),
+    };
+    Standing {
+        mode: state.mode.clone(),
+        revision: state.revision(),
+        generation: crate::model::Generation(1),
+        since: state.since,
+        by: state.by.clone(),
+        why: state.why.clone(),
+        doubt: state.doubt.clone(),
+        switch: None,
+        journal,
+        unfenced_workers: Vec::new(),
+    }
+}
+
+fn started_event(state: &State) -> Event {
+    if let Some(doubt) = &state.doubt {
+        tracing::warn!(%doubt, "came up raised, in doubt; the next command ends it");
+    }
+    let kind = EventKind::Started { mode: Mode::clone(&state.mode), doubt: state.doubt.clone() };
+    Event { at: clock::now(), revision: state.revision(), kind }
+}
+
+/// Passes health's changes on to those who listen on the control socket.
+async fn tell_changes(
+    mut changes: tokio::sync::broadcast::Receiver<health::Change>,
+    nodes: Nodes,
+    events: Arc<engine::Events>,
+    handle: Handle,
+) {
+    use tokio::sync::broadcast::error::RecvError;
+    loop {
+        match changes.recv().await {
+            Ok(health::Change { index: NodeIndex(index), from, to, reason }) => {
+                let Some(node) = nodes.get(index) else { continue };
+                tracing::info!(node = %node.id, %from, %to, %reason, "a node changed");
+                let revision = handle.status().await.revision;
+                let node = node.id.clone();
+                events.tell(revision, EventKind::NodeChanged { node, from, to, reason });
+            }
+            Err(RecvError::Lagged(missed)) => {
+                tracing::warn!(missed, "changes of nodes were not told");
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `drawspan run`: the gateway itself.
+
+use super::flags::RunArgs;
+use super::{Exit, config_file};
+use crate::app::{self, Ending, StartError};
+use crate::config::{Config, LogFormat};
+use crate::telemetry::diagnostics::{self, Format, Guard};
+
+/// Runs until SIGTERM or SIGINT. What is wrong with the configuration or the surroundings is
+/// said on stderr before anything runs.
+pub fn run(args: &RunArgs) -> Exit {
+    let loaded = match args.load(&config_file::environment()) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            eprintln!("{error}");
+            return Exit::Usage;
+        }
+    };
+    let _diagnostics = match set_up_diagnostics(&loaded.config) {
+        Ok(guard) => guard,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return Exit::Usage;
+        }
+    };
+    let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
+    match app::start(loaded.config, warnings) {
+        Ok(gateway) => match gateway.run() {
+            Ok(Ending::Clean | Ending::Cut) => Exit::True,
+            Ok(Ending::WorkerLost) => Exit::Internal,
+            Err(error) => {
+                eprintln!("cannot wait for signals: {error}");
+                Exit::Internal
+            }
+        },
+        Err(error) => {
+            eprintln!("drawspan did not start: {error}");
+            exit_of(&error)
+        }
+    }
+}
+
+fn set_up_diagnostics(config: &Config) -> anyhow::Result<Guard> {
+    let format = match config.log.format {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    };
+    let level = config.log.level.as_str().to_owned();
+    Ok(diagnostics::init(&diagnostics::Settings { format, level })?)
+}
+
+/// What the operator can put right in configuration or surroundings is usage.
+fn exit_of(error: &StartError) -> Exit {
+    match error {
+        StartError::StateDir(_)
+        | StartError::Journal { .. }
+        | StartError::Listen(_)
+        | StartError::Admin { .. }
+        | StartError::Control(_)
+        | StartError::Group(_)
+        | StartError::Notice(_)
+        | StartError::AccessLog(_) => Exit::Usage,
+        StartError::Metrics(_) | StartError::Thread(_) => Exit::Internal,
+    }
+}

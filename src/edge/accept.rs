@@ -1,0 +1,118 @@
+//! Taking connections from the kernel, within the cap.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connection;
+use crate::model::limits::ACCEPT_RETRY_DELAY;
+use crate::proxy::Worker;
+
+/// Told to a client beyond the cap; the connection closes behind it.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\
+Cache-Control: no-store\r\nRetry-After: 5\r\nContent-Length: 39\r\nConnection: close\r\n\r\n\
+gateway side: too many connections now\n";
+
+/// The connection cap, shared by all workers.
+#[derive(Clone, Debug)]
+pub struct Slots {
+    open: Arc<AtomicUsize>,
+    most: usize,
+}
+
+/// One connection's place under the cap.
+#[derive(Debug)]
+pub struct Slot(Arc<AtomicUsize>);
+
+impl Slots {
+    pub fn new(most: usize) -> Self {
+        Self { open: Arc::default(), most }
+    }
+
+    pub fn take(&self) -> Option<Slot> {
+        let before = self.open.fetch_add(1, Ordering::Relaxed);
+        let slot = Slot(self.open.clone());
+        (before < self.most).then_some(slot)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Accepts until `stop`, then until the queue is empty: a connection that the kernel has taken
+/// on our behalf is not dropped.
+pub async fn accept(
+    listener: TcpListener,
+    worker: Rc<Worker>,
+    slots: Slots,
+    connections: TaskTracker,
+    stop: CancellationToken,
+) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, address)) => start(stream, address, &worker, &slots, &connections),
+            // Usually out of descriptors: an immediate retry would spin.
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                worker.metrics.accept_failed();
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
+            }
+        }
+    }
+}
+
+fn start(
+    stream: TcpStream,
+    address: SocketAddr,
+    worker: &Rc<Worker>,
+    slots: &Slots,
+    connections: &TaskTracker,
+) {
+    match slots.take() {
+        Some(slot) => {
+            worker.metrics.client_accepted();
+            connections.spawn_local(connection::serve(worker.clone(), stream, address, slot));
+        }
+        None => {
+            worker.metrics.client_refused();
+            // One attempt, without waiting: whoever floods us is not waited for.
+            let _ = stream.try_write(FULL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cap_counts_what_is_open_and_a_place_comes_free_again() {
+        let slots = Slots::new(2);
+        let first = slots.take().expect("a place");
+        let _second = slots.take().expect("a place");
+        assert!(slots.take().is_none());
+        assert!(slots.take().is_none());
+        drop(first);
+        assert!(slots.take().is_some());
+    }
+
+    #[test]
+    fn the_answer_beyond_the_cap_counts_its_own_bytes() {
+        let text = std::str::from_utf8(FULL).expect("ASCII");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+    }
+}

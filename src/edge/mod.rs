@@ -1,0 +1,10 @@
+//! Where clients come in: listeners, connections, their limits, and leaving in order.
+
+mod accept;
+mod connection;
+mod listen;
+mod run;
+
+pub use accept::Slots;
+pub use listen::{Gate, ListenError, Listeners, bind};
+pub use run::{Post, WorkerThread, spawn};

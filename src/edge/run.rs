@@ -1,0 +1,104 @@
+//! A worker thread, from its start to its end.
+
+use std::io;
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Gate;
+use super::accept::{Slots, accept};
+use crate::fence::Order;
+use crate::model::limits::TICK;
+use crate::proxy::{self, Worker, WorkerParts};
+
+/// A running worker.
+#[derive(Debug)]
+pub struct WorkerThread {
+    pub index: usize,
+    pub handle: thread::JoinHandle<io::Result<()>>,
+}
+
+/// What a worker needs besides its own state.
+pub struct Post {
+    pub gate: Gate,
+    pub slots: Slots,
+    pub orders: mpsc::Receiver<Order>,
+    /// Becomes true when clients may be let in.
+    pub open: watch::Receiver<bool>,
+}
+
+/// Starts worker number `index` on a thread of its own.
+///
+/// # Errors
+/// Where the system gives no thread.
+pub fn spawn(index: usize, parts: WorkerParts, post: Post) -> io::Result<WorkerThread> {
+    let work = move || {
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        runtime.block_on(work(Worker::new(index, parts), post))
+    };
+    let handle = thread::Builder::new().name(format!("worker-{index}")).spawn(work)?;
+    Ok(WorkerThread { index, handle })
+}
+
+async fn work(worker: Rc<Worker>, mut post: Post) -> io::Result<()> {
+    let (connections, stop) = (TaskTracker::new(), CancellationToken::new());
+    let ticking = tokio::task::spawn_local(tick(worker.clone()));
+    let acceptors = TaskTracker::new();
+    let opening = async {
+        // A gateway that stops before it opened never opens.
+        let opened = post.open.wait_for(|open| *open).await.is_ok();
+        if opened {
+            for listener in post.gate {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                let (worker, slots) = (worker.clone(), post.slots.clone());
+                let (connections, stop) = (connections.clone(), stop.clone());
+                acceptors.spawn_local(accept(listener, worker, slots, connections, stop));
+            }
+        }
+        io::Result::Ok(())
+    };
+    let (opened, grace) = tokio::join!(opening, proxy::obey(worker.clone(), post.orders));
+    opened?;
+    stop.cancel();
+    acceptors.close();
+    acceptors.wait().await;
+    leave(&worker, &connections, grace).await;
+    ticking.abort();
+    worker.flush();
+    Ok(())
+}
+
+/// Lets what is under way end within `grace`; then ends it.
+async fn leave(worker: &Rc<Worker>, connections: &TaskTracker, grace: Duration) {
+    connections.close();
+    worker.stop_keeping_alive();
+    let tunnels = proxy::close_all_tunnels(worker.clone());
+    let ended = async { tokio::join!(connections.wait(), tunnels) };
+    if timeout(grace, ended).await.is_err() {
+        tracing::warn!(
+            worker = worker.index,
+            connections = worker.clients(),
+            "the grace time is over: what is left is cut"
+        );
+        worker.cut_everything();
+        // The tasks see their sockets end; one that does not is ended with its runtime.
+        let _ = timeout(Duration::from_secs(1), connections.wait()).await;
+    }
+}
+
+/// The coarse timer of a worker.
+async fn tick(worker: Rc<Worker>) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        worker.tick();
+    }
+}

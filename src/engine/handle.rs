@@ -1,0 +1,167 @@
+//! What the surfaces hold of the engine: they ask, look and listen.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::events::Events;
+use super::evidence::Evidence;
+use super::service::{Ask, Engine, EngineParts};
+use super::{
+    BackNode, Commands, Event, HistoryEntry, JournalState, RunningSwitch, Status, SwitchCommand,
+    SwitchError, SwitchReply,
+};
+use crate::clock;
+use crate::model::limits::ENGINE_INBOX;
+use crate::model::{Generation, Mode, Revision, Timestamp};
+use crate::routing::{NodeIndex, Tables};
+
+/// The engine's part of the status.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    pub mode: Mode,
+    pub revision: Revision,
+    pub generation: Generation,
+    pub since: Timestamp,
+    pub by: String,
+    pub why: Option<String>,
+    pub doubt: Option<String>,
+    pub switch: Option<RunningSwitch>,
+    pub journal: JournalState,
+    pub unfenced_workers: Vec<usize>,
+}
+
+/// What does not change while the process lives.
+#[derive(Clone, Debug)]
+pub struct Constants {
+    pub listen: Vec<SocketAddr>,
+    pub admin: Option<SocketAddr>,
+    pub warnings: Vec<String>,
+    pub started: Timestamp,
+}
+
+/// A caller's end of the engine. Dropping a future of it cancels nothing.
+#[derive(Clone)]
+pub struct Handle {
+    asks: mpsc::Sender<Ask>,
+    standing: Arc<ArcSwap<Standing>>,
+    events: Arc<Events>,
+    evidence: Arc<dyn Evidence>,
+    tables: Tables,
+    constants: Arc<Constants>,
+}
+
+/// Makes the engine: the handle, and the task's future, which ends after [`Handle::stop`].
+pub fn engine(
+    parts: EngineParts,
+    constants: Constants,
+) -> (Handle, impl Future<Output = ()> + Send) {
+    let (asks, inbox) = mpsc::channel(ENGINE_INBOX);
+    let tables = parts.publisher.tables();
+    let handle = Handle {
+        asks,
+        standing: parts.standing.clone(),
+        events: parts.events.clone(),
+        evidence: parts.evidence.clone(),
+        tables: tables.clone(),
+        constants: Arc::new(constants),
+    };
+    let nodes = tables.load().nodes.clone();
+    (handle, Engine::new(parts, nodes, inbox).run())
+}
+
+impl Handle {
+    async fn ask(&self, command: SwitchCommand) -> Result<SwitchReply, SwitchError> {
+        let (reply, answer) = oneshot::channel();
+        let ask = Ask::Switch(Box::new(command), reply);
+        self.asks.send(ask).await.map_err(|_| SwitchError::Stopping)?;
+        answer.await.unwrap_or(Err(SwitchError::Stopping))
+    }
+
+    fn snapshot(&self) -> Status {
+        let standing = self.standing.load();
+        let constants = &*self.constants;
+        Status {
+            taken: clock::now(),
+            mode: standing.mode.clone(),
+            revision: standing.revision,
+            generation: standing.generation,
+            since: standing.since,
+            by: standing.by.clone(),
+            why: standing.why.clone(),
+            doubt: standing.doubt.clone(),
+            switch: standing.switch.clone(),
+            journal: standing.journal.clone(),
+            unfenced_workers: standing.unfenced_workers.clone(),
+            warnings: constants.warnings.clone(),
+            nodes: self.nodes(),
+            listen: constants.listen.clone(),
+            admin: constants.admin,
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            started: constants.started,
+        }
+    }
+
+    fn nodes(&self) -> Vec<BackNode> {
+        let table = self.tables.load();
+        let now_ms = clock::uptime_ms();
+        let node = |(i, node): (usize, &Arc<crate::routing::Node>)| {
+            let known = self.evidence.node(NodeIndex(i));
+            BackNode {
+                id: node.id.clone(),
+                address: node.authority.clone(),
+                resolved: node.addresses().to_vec(),
+                role: node.role,
+                weight: node.weight,
+                state: known.state,
+                reason: known.reason,
+                since: known.since,
+                last_answer: known.last_answer,
+                routed: table.allows(NodeIndex(i)),
+                ejected: node.is_ejected(now_ms),
+                in_flight: node.requests(),
+                tunnels: node.tunnels(),
+                abandoned: node.abandoned(),
+            }
+        };
+        table.nodes.iter().enumerate().map(node).collect()
+    }
+
+    async fn last_switches(&self, limit: usize) -> Vec<HistoryEntry> {
+        let (reply, answer) = oneshot::channel();
+        match self.asks.send(Ask::History(limit, reply)).await {
+            Ok(()) => answer.await.unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Ends the engine's task; callers that wait are told.
+    pub async fn stop(&self) {
+        let (done, stopped) = oneshot::channel();
+        if self.asks.send(Ask::Stop(done)).await.is_ok() {
+            // An error means that it has ended already.
+            let _ = stopped.await;
+        }
+    }
+}
+
+impl Commands for Handle {
+    async fn status(&self) -> Status {
+        self.snapshot()
+    }
+
+    async fn switch(&self, command: SwitchCommand) -> Result<SwitchReply, SwitchError> {
+        self.ask(command).await
+    }
+
+    fn events(&self, after: Option<Revision>) -> (Vec<Event>, broadcast::Receiver<Event>) {
+        self.events.listen(after)
+    }
+
+    async fn history(&self, limit: usize) -> Vec<HistoryEntry> {
+        self.last_switches(limit).await
+    }
+}

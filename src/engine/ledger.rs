@@ -1,0 +1,132 @@
+//! The engine's journal, off its own thread: it blocks on the disk.
+
+use super::HistoryEntry;
+use crate::clock;
+use crate::journal::record::{
+    Commander, Ending, Entry, Finished, Origin, Raised, Record, Seq, State,
+};
+use crate::journal::{Journal, JournalError, Log, Remembered};
+use crate::model::limits::JOURNAL_READ_MAX;
+use crate::model::{Revision, Timestamp};
+
+/// Lends the journal to a blocking thread for one piece of work at a time.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    journal: Option<Journal>,
+    /// Why the journal does not write, while it does not.
+    degraded: Option<String>,
+}
+
+impl Ledger {
+    pub(super) fn new(journal: Journal) -> Self {
+        let degraded = journal.degraded().map(str::to_owned);
+        Self { journal: Some(journal), degraded }
+    }
+
+    pub(super) fn degraded(&self) -> Option<&str> {
+        self.degraded.as_deref()
+    }
+
+    async fn with<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Journal) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let Some(mut journal) = self.journal.take() else {
+            return Err(JournalError::Degraded { reason: "its thread was lost".into() });
+        };
+        let worked = tokio::task::spawn_blocking(move || {
+            let result = work(&mut journal);
+            (journal, result)
+        });
+        match worked.await {
+            Ok((journal, result)) => {
+                self.degraded = journal.degraded().map(|reason| match &result {
+                    Err(error) => format!("{reason}; {}", error.remedy()),
+                    Ok(_) => reason.to_owned(),
+                });
+                self.journal = Some(journal);
+                result
+            }
+            Err(error) => Err(JournalError::Degraded { reason: error.to_string() }),
+        }
+    }
+
+    /// Writes a record and syncs it. After a failure nothing is written until
+    /// [`Self::try_again`] succeeds.
+    pub(super) async fn append(&mut self, record: Record) -> Result<Seq, JournalError> {
+        let at = clock::now();
+        self.with(move |journal| journal.append(at, record)).await
+    }
+
+    /// Raises without the journal: by the marker, which needs no space.
+    pub(super) async fn raise(
+        &mut self,
+        by: Commander,
+        why: Option<String>,
+    ) -> Result<(), JournalError> {
+        let raised = Raised { at: clock::now(), origin: Origin::Command { by, why } };
+        self.with(move |journal| journal.marker().raise(raised)).await
+    }
+
+    /// Opens the journal anew after a failure, writes the raise that only the marker knew, and
+    /// clears the marker. Returns the revision then.
+    pub(super) async fn try_again(
+        &mut self,
+        unwritten: Option<Record>,
+    ) -> Result<Revision, JournalError> {
+        let at = clock::now();
+        self.with(move |journal| {
+            journal.reopen(at)?;
+            if let Some(record) = unwritten {
+                let switch = journal.append(at, record)?;
+                let finished = Finished { switch, ending: Ending::FromMarker };
+                journal.append(at, Record::Finished(finished))?;
+                journal.marker().clear()?;
+            }
+            Ok(journal.state().revision())
+        })
+        .await
+    }
+
+    /// What became of an earlier command under this key.
+    pub(super) fn remembered(&self, key: &str, now: Timestamp) -> Option<Remembered> {
+        self.journal.as_ref()?.remembered(key, now).cloned()
+    }
+
+    /// The last switches, the youngest first; none where the journal cannot be read.
+    pub(super) async fn history(&mut self, limit: usize) -> Vec<HistoryEntry> {
+        let read = self.with(move |journal| last_switches(journal, limit)).await;
+        read.unwrap_or_default()
+    }
+}
+
+/// The switches among the last records of the journal.
+fn last_switches(journal: &Journal, limit: usize) -> Result<Vec<HistoryEntry>, JournalError> {
+    let records = u64::try_from(JOURNAL_READ_MAX).unwrap_or(u64::MAX);
+    let after = Seq(journal.last().0.saturating_sub(records));
+    let entries = journal.read_after(after, JOURNAL_READ_MAX)?;
+    let unfinished = unfinished_in(journal.state());
+    let mut switches: Vec<HistoryEntry> =
+        entries.into_iter().filter_map(|entry| history_entry(entry, unfinished)).collect();
+    switches.reverse();
+    switches.truncate(limit);
+    Ok(switches)
+}
+
+fn unfinished_in(state: &State) -> Option<Seq> {
+    state.unfinished.as_ref().map(|unfinished| unfinished.switch)
+}
+
+fn history_entry(entry: Entry, unfinished: Option<Seq>) -> Option<HistoryEntry> {
+    let Record::Switch(switch) = entry.record else { return None };
+    Some(HistoryEntry {
+        revision: Revision(entry.seq.0),
+        at: entry.at,
+        by: switch.by.name,
+        from: switch.from,
+        to: switch.to,
+        why: switch.why,
+        forced: switch.forced,
+        finished: unfinished != Some(entry.seq),
+    })
+}

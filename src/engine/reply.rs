@@ -1,0 +1,91 @@
+//! Answering those who wait for a switch.
+
+use tokio::sync::oneshot;
+
+use super::{Acknowledged, NodeLeft, Objection, SwitchCommand, SwitchError, SwitchReply, WaitFor};
+use crate::fence::Left;
+use crate::journal::record;
+use crate::routing::{Node, NodeIndex};
+
+/// Did the command change the mode?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Changed {
+    Yes,
+    No,
+}
+
+/// A caller, and what it wants to wait for.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    wait: WaitFor,
+    changed: Changed,
+    forced_over: Vec<Objection>,
+    reply: oneshot::Sender<Result<SwitchReply, SwitchError>>,
+}
+
+impl Waiter {
+    pub(super) fn new(
+        command: &SwitchCommand,
+        reply: oneshot::Sender<Result<SwitchReply, SwitchError>>,
+    ) -> Self {
+        Self { wait: command.wait, changed: Changed::Yes, forced_over: Vec::new(), reply }
+    }
+
+    /// It joined a switch that another had begun.
+    pub(super) fn unchanged(self) -> Self {
+        Self { changed: Changed::No, ..self }
+    }
+
+    pub(super) fn forced_over(self, forced_over: Vec<Objection>) -> Self {
+        Self { forced_over, ..self }
+    }
+
+    /// A caller that went away cancels nothing, and misses its answer.
+    pub(super) fn answer(self, answer: Result<SwitchReply, SwitchError>) {
+        let _ = self.reply.send(answer);
+    }
+
+    /// The switch's reply, with this caller's part of it.
+    pub(super) fn answer_with(self, reply: &SwitchReply) {
+        let changed = self.changed == Changed::Yes;
+        let reply = SwitchReply { changed, forced_over: self.forced_over.clone(), ..reply.clone() };
+        self.answer(Ok(reply));
+    }
+
+    /// Answers where the fence is all that is waited for; else gives the waiter back.
+    pub(super) fn answer_if_fenced_suffices(self, reply: &SwitchReply) -> Option<Self> {
+        match self.wait {
+            WaitFor::Fenced => {
+                self.answer_with(reply);
+                None
+            }
+            WaitFor::Drained => Some(self),
+        }
+    }
+}
+
+/// What is left on a node that the table leaves out, as the workers reported it.
+pub(super) fn left_on(node: &Node, index: NodeIndex, left: &[Left]) -> NodeLeft {
+    let reported = left.iter().find(|left| left.node == index);
+    NodeLeft {
+        node: node.id.clone(),
+        in_flight: node.requests(),
+        cut: reported.map_or(0, |left| left.cut),
+        tunnels_closed: reported.map_or(0, |left| left.tunnels_closed),
+        abandoned: node.abandoned(),
+    }
+}
+
+/// A finished switch as the journal keeps it.
+pub(super) fn ending(reply: &SwitchReply) -> record::Ending {
+    debug_assert_eq!(reply.acknowledged, Acknowledged::Drained, "only a drained switch ends");
+    let left = |left: &NodeLeft| record::Left {
+        node: left.node.clone(),
+        in_flight: left.in_flight as u64,
+        cut: left.cut as u64,
+        tunnels_closed: left.tunnels_closed as u64,
+        abandoned: left.abandoned,
+    };
+    let removed = reply.removed.iter().map(left).collect();
+    record::Ending::drained(reply.generation, removed, reply.took)
+}

@@ -1,0 +1,577 @@
+//! The engine's task: one command at a time, journal first, then the effect, then the reply.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::task::TaskTracker;
+
+use super::carry_out::{Progress, Step, carry_out};
+use super::events::Events;
+use super::evidence::{self, Evidence};
+use super::ledger::Ledger;
+use super::reply::{self, Waiter};
+use super::{
+    Acknowledged, EventKind, HistoryEntry, JournalState, Objection, RunningSwitch, Standing,
+    SwitchCommand, SwitchError, SwitchReply,
+};
+use crate::clock;
+use crate::failpoint;
+use crate::fence::{Left, Line};
+use crate::journal::record::{
+    self, Commander, Finished, GuardedCall, IdempotencyKey, Record, Same, Seq, Switch,
+};
+use crate::journal::{Answer, Journal, JournalError, Remembered, SwitchEnd};
+use crate::model::limits::{ENGINE_INBOX, JOURNAL_RETRY_INTERVAL};
+use crate::model::{Generation, Mode, Revision};
+use crate::routing::{NodeIndex, Nodes, Publisher};
+use crate::telemetry::{Liveness, Metrics};
+
+/// What the engine is asked by its handle.
+pub(super) enum Ask {
+    Switch(Box<SwitchCommand>, oneshot::Sender<Result<SwitchReply, SwitchError>>),
+    /// The last switches, the youngest first.
+    History(usize, oneshot::Sender<Vec<HistoryEntry>>),
+    Stop(oneshot::Sender<()>),
+}
+
+/// A switch between its journal record and its end.
+struct Running {
+    to: Mode,
+    revision: Revision,
+    generation: Generation,
+    began: Instant,
+    fenced: bool,
+    waiters: Vec<Waiter>,
+    /// What the marker holds because the journal could not: written when the journal can.
+    unwritten: Option<Record>,
+}
+
+/// What the engine is built from.
+pub struct EngineParts {
+    pub journal: Journal,
+    pub publisher: Publisher,
+    pub lines: Vec<Line>,
+    pub evidence: Arc<dyn Evidence>,
+    pub standing: Arc<ArcSwap<Standing>>,
+    pub events: Arc<Events>,
+    pub metrics: Metrics,
+    pub liveness: Liveness,
+    pub guarded: Vec<GuardedCall>,
+}
+
+/// The only one who changes modes.
+pub(super) struct Engine {
+    ledger: Ledger,
+    publisher: Publisher,
+    nodes: Nodes,
+    lines: Vec<Line>,
+    evidence: Arc<dyn Evidence>,
+    standing: Arc<ArcSwap<Standing>>,
+    events: Arc<Events>,
+    metrics: Metrics,
+    liveness: Liveness,
+    guarded: Vec<GuardedCall>,
+    /// By node: the last guarded call that is in the journal, on the uptime clock.
+    guarded_seen_ms: Vec<u64>,
+    running: Option<Running>,
+    /// A raise that only the marker knows.
+    unwritten: Option<Record>,
+    inbox: mpsc::Receiver<Ask>,
+    steps: mpsc::Receiver<Step>,
+    steps_in: mpsc::Sender<Step>,
+    tasks: TaskTracker,
+}
+
+/// What the process reports itself sick by.
+const FENCE_CAUSE: &str = "fence";
+/// How often guarded calls are looked for.
+const GUARDED_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+impl Engine {
+    pub(super) fn new(parts: EngineParts, nodes: Nodes, inbox: mpsc::Receiver<Ask>) -> Self {
+        let (steps_in, steps) = mpsc::channel(ENGINE_INBOX);
+        Self {
+            ledger: Ledger::new(parts.journal),
+            publisher: parts.publisher,
+            guarded_seen_ms: vec![0; nodes.len()],
+            nodes,
+            lines: parts.lines,
+            evidence: parts.evidence,
+            standing: parts.standing,
+            events: parts.events,
+            metrics: parts.metrics,
+            liveness: parts.liveness,
+            guarded: parts.guarded,
+            running: None,
+            unwritten: None,
+            inbox,
+            steps,
+            steps_in,
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Runs until it is told to stop.
+    pub(super) async fn run(mut self) {
+        let mut retry = interval(JOURNAL_RETRY_INTERVAL);
+        let mut look = interval(GUARDED_LOOK_INTERVAL);
+        for ticks in [&mut retry, &mut look] {
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
+        loop {
+            tokio::select! {
+                ask = self.inbox.recv() => match ask {
+                    Some(Ask::Switch(command, reply)) => self.switch(*command, reply).await,
+                    Some(Ask::History(limit, reply)) => {
+                        // The caller may have given up waiting.
+                        let _ = reply.send(self.ledger.history(limit).await);
+                    }
+                    Some(Ask::Stop(done)) => {
+                        self.stop();
+                        // Whoever stops us may have given up waiting.
+                        let _ = done.send(());
+                        return;
+                    }
+                    None => return,
+                },
+                Some(step) = self.steps.recv() => self.progressed(step).await,
+                _ = retry.tick() => self.retry_journal().await,
+                _ = look.tick() => self.look_for_guarded_calls().await,
+            }
+        }
+    }
+
+    fn mode(&self) -> Mode {
+        self.standing.load().mode.clone()
+    }
+
+    fn revision(&self) -> Revision {
+        self.standing.load().revision
+    }
+
+    fn stand(&self, change: impl FnOnce(&mut Standing)) {
+        let mut standing = Standing::clone(&self.standing.load());
+        change(&mut standing);
+        self.standing.store(Arc::new(standing));
+    }
+
+    async fn switch(
+        &mut self,
+        command: SwitchCommand,
+        reply: oneshot::Sender<Result<SwitchReply, SwitchError>>,
+    ) {
+        let waiter = Waiter::new(&command, reply);
+        self.look_for_guarded_calls().await;
+        match self.admit(&command) {
+            Ok(Admitted::Begin { forced_over }) => self.begin(command, waiter, forced_over).await,
+            Ok(Admitted::Same) => {
+                let reply = self.same(&command).await;
+                waiter.answer(reply);
+            }
+            Ok(Admitted::Join) => {
+                if let Some(running) = &mut self.running {
+                    running.waiters.push(waiter.unchanged());
+                }
+                self.answer_fenced();
+            }
+            Ok(Admitted::Replay(reply)) => waiter.answer(Ok(*reply)),
+            Err(error) => waiter.answer(Err(error)),
+        }
+    }
+
+    /// May this command go on, and how?
+    fn admit(&self, command: &SwitchCommand) -> Result<Admitted, SwitchError> {
+        if let Some(key) = &command.idempotency
+            && let Some(known) = self.ledger.remembered(&key.key, clock::now())
+        {
+            return self.replay(&known, &key.digest);
+        }
+        let (mode, revision) = (self.mode(), self.revision());
+        if let Some(expected) = command.expected.filter(|expected| *expected != revision) {
+            return Err(SwitchError::LostRace { expected, current: revision, mode });
+        }
+        if let Some(node) = command.target.node()
+            && !self.nodes.iter().any(|known| known.id == *node)
+        {
+            let known: Vec<&str> = self.nodes.iter().map(|node| node.id.as_str()).collect();
+            return Err(SwitchError::UnknownNode { node: node.clone(), known: known.join(", ") });
+        }
+        if let Some(running) = &self.running {
+            if running.to == command.target {
+                return Ok(Admitted::Join);
+            }
+            if command.target.openness(&running.to) != Some(std::cmp::Ordering::Less) {
+                let (target, revision) = (running.to.clone(), running.revision);
+                return Err(SwitchError::InProgress { target, revision });
+            }
+        } else if mode == command.target && self.standing.load().doubt.is_none() {
+            return Ok(Admitted::Same);
+        }
+        if let Some(cause) = self.ledger.degraded()
+            && command.target != Mode::Maintenance
+        {
+            return Err(SwitchError::JournalDegraded { cause: cause.to_owned() });
+        }
+        self.object(command).map(|forced_over| Admitted::Begin { forced_over })
+    }
+
+    /// The objections that `--force` goes over; those it may not, or does not, refuse.
+    fn object(&self, command: &SwitchCommand) -> Result<Vec<Objection>, SwitchError> {
+        let all =
+            evidence::objections(&command.target, &self.nodes, &*self.evidence, &self.guarded);
+        let forced = command.force.is_some() && all.iter().all(Objection::may_be_forced);
+        if all.is_empty() || forced { Ok(all) } else { Err(SwitchError::Refused(all)) }
+    }
+
+    fn replay(&self, known: &Remembered, digest: &str) -> Result<Admitted, SwitchError> {
+        if known.key.digest != digest {
+            return Err(SwitchError::KeyReused);
+        }
+        let revision = Revision(known.seq.0);
+        match &known.answer {
+            Answer::Same(same) => {
+                let revision = Revision(same.revision);
+                let reply = self.reply(same.mode.clone(), revision, reply::Changed::No);
+                Ok(Admitted::Replay(Box::new(reply)))
+            }
+            Answer::Switch { switch, end } => match end {
+                SwitchEnd::Running => Ok(Admitted::Join),
+                SwitchEnd::Ended(record::Ending::Superseded { .. }) => {
+                    let (target, revision) = (self.mode(), self.revision());
+                    Err(SwitchError::Superseded { target, revision })
+                }
+                SwitchEnd::Recovered(mode) if *mode != switch.to => {
+                    Err(SwitchError::Superseded { target: mode.clone(), revision: self.revision() })
+                }
+                SwitchEnd::Ended(_) | SwitchEnd::Recovered(_) => {
+                    let reply = self.reply(switch.to.clone(), revision, reply::Changed::Yes);
+                    Ok(Admitted::Replay(Box::new(reply)))
+                }
+            },
+        }
+    }
+
+    /// The mode is already what was asked for.
+    async fn same(&mut self, command: &SwitchCommand) -> Result<SwitchReply, SwitchError> {
+        let (mode, revision) = (self.mode(), self.revision());
+        if command.idempotency.is_some() {
+            let record = Record::Same(Same {
+                mode: mode.clone(),
+                revision: revision.0,
+                by: commander(command),
+                idempotency: command.idempotency.as_ref().map(journalled_key),
+            });
+            // A key that is not kept only means that a repetition is judged anew.
+            if let Err(error) = self.ledger.append(record).await {
+                self.journal_failed(&error);
+            }
+        }
+        Ok(self.reply(mode, revision, reply::Changed::No))
+    }
+
+    /// Journal, publish, fence: from here on the new table is in force.
+    async fn begin(&mut self, command: SwitchCommand, waiter: Waiter, forced_over: Vec<Objection>) {
+        let (from, to) = (self.mode(), command.target.clone());
+        let record = self.record_of(&command, &from, &forced_over);
+        failpoint::hit("engine.before_journal");
+        let (revision, unwritten) = match self.ledger.append(record.clone()).await {
+            Ok(seq) => (Revision(seq.0), None),
+            Err(error) => {
+                self.journal_failed(&error);
+                match self.raise_unjournalled(&command).await {
+                    Ok(revision) => (revision, Some(record)),
+                    Err(error) => return waiter.answer(Err(error)),
+                }
+            }
+        };
+        failpoint::hit("engine.journalled");
+        self.supersede(&to, revision);
+        let generation = self.publisher.publish(to.clone());
+        failpoint::hit("engine.published");
+        let by = command.by.name.clone();
+        let why =
+            command.force.as_ref().or(command.why.as_ref()).map(|why| why.as_str().to_owned());
+        let forced = !forced_over.is_empty();
+        self.stand(|standing| {
+            standing.mode = to.clone();
+            standing.revision = revision;
+            standing.generation = generation;
+            standing.since = clock::now();
+            standing.by.clone_from(&by);
+            standing.why.clone_from(&why);
+            standing.doubt = None;
+            standing.unfenced_workers.clear();
+            standing.switch = Some(RunningSwitch {
+                from: from.clone(),
+                to: to.clone(),
+                revision,
+                began: standing.since,
+                fenced: false,
+            });
+        });
+        self.metrics.published(to.kind(), generation);
+        self.metrics.revision(revision);
+        let (told_from, told_to) = (from.clone(), to.clone());
+        let kind = EventKind::SwitchBegan { from: told_from, to: told_to, by, why, forced };
+        self.events.tell(revision, kind);
+        let (lines, steps) = (self.lines.clone(), self.steps_in.clone());
+        let drain = command.drain_timeout;
+        self.tasks.spawn(carry_out(lines, generation, drain, steps));
+        self.running = Some(Running {
+            to,
+            revision,
+            generation,
+            began: Instant::now(),
+            fenced: false,
+            waiters: vec![waiter.forced_over(forced_over)],
+            unwritten,
+        });
+    }
+
+    fn record_of(&self, command: &SwitchCommand, from: &Mode, forced_over: &[Objection]) -> Record {
+        let kept = command.target.node();
+        let address = self.nodes.iter().find(|node| Some(&node.id) == kept);
+        Record::Switch(Switch {
+            from: from.clone(),
+            to: command.target.clone(),
+            address: address.map(|node| node.authority.clone()),
+            by: commander(command),
+            why: command.force.as_ref().or(command.why.as_ref()).map(|why| why.as_str().to_owned()),
+            forced: !forced_over.is_empty(),
+            forced_over: forced_over.iter().map(ToString::to_string).collect(),
+            idempotency: command.idempotency.as_ref().map(journalled_key),
+        })
+    }
+
+    /// The journal does not write: raising goes by the marker, everything else is refused.
+    async fn raise_unjournalled(
+        &mut self,
+        command: &SwitchCommand,
+    ) -> Result<Revision, SwitchError> {
+        let degraded = |cause: &str| SwitchError::JournalDegraded { cause: cause.to_owned() };
+        if command.target != Mode::Maintenance {
+            return Err(degraded(self.ledger.degraded().unwrap_or("unknown")));
+        }
+        let why = command.why.as_ref().map(|why| why.as_str().to_owned());
+        let raised = self.ledger.raise(commander(command), why).await;
+        raised.map_err(|error| degraded(&error.to_string()))?;
+        // No record, no new number: the revision moves when the journal writes again.
+        Ok(self.revision())
+    }
+
+    /// Ends a running switch in favour of the one to `target`.
+    fn supersede(&mut self, target: &Mode, revision: Revision) {
+        if let Some(running) = self.running.take() {
+            for waiter in running.waiters {
+                waiter.answer(Err(SwitchError::Superseded { target: target.clone(), revision }));
+            }
+        }
+    }
+
+    async fn progressed(&mut self, step: Step) {
+        let current = self.running.as_ref().is_some_and(|r| r.generation == step.generation);
+        if !current {
+            return;
+        }
+        match step.progress {
+            Progress::FenceIncomplete(workers) => self.fence_incomplete(workers),
+            Progress::Fenced => self.fenced(),
+            Progress::Drained(left) => self.drained(left).await,
+        }
+    }
+
+    fn fence_incomplete(&mut self, workers: Vec<usize>) {
+        let Some(running) = &mut self.running else { return };
+        tracing::error!(?workers, "workers do not confirm the published table");
+        let (generation, revision) = (running.generation, running.revision);
+        for waiter in running.waiters.drain(..) {
+            let workers = workers.clone();
+            waiter.answer(Err(SwitchError::FenceIncomplete { workers, generation, revision }));
+        }
+        let to = running.to.clone();
+        self.events.tell(revision, EventKind::FenceIncomplete { to, workers: workers.clone() });
+        let reason = format!("workers {workers:?} do not route by generation {generation}");
+        self.liveness.sick(FENCE_CAUSE, reason);
+        self.stand(|standing| standing.unfenced_workers = workers);
+    }
+
+    fn fenced(&mut self) {
+        failpoint::hit("engine.fenced");
+        self.liveness.well(FENCE_CAUSE);
+        let Some(running) = &mut self.running else { return };
+        running.fenced = true;
+        self.metrics.switch_fenced(running.began.elapsed());
+        let (to, generation) = (running.to.clone(), running.generation);
+        self.events.tell(running.revision, EventKind::SwitchFenced { to, generation });
+        self.stand(|standing| {
+            standing.unfenced_workers.clear();
+            if let Some(switch) = &mut standing.switch {
+                switch.fenced = true;
+            }
+        });
+        self.answer_fenced();
+    }
+
+    /// Answers those who wait for the fence alone, where it is there.
+    fn answer_fenced(&mut self) {
+        let Some(mut running) = self.running.take() else { return };
+        if running.fenced {
+            let reply = self.acknowledge(&running, Acknowledged::Fenced, &[]);
+            running.waiters = std::mem::take(&mut running.waiters)
+                .into_iter()
+                .filter_map(|waiter| waiter.answer_if_fenced_suffices(&reply))
+                .collect();
+        }
+        self.running = Some(running);
+    }
+
+    async fn drained(&mut self, left: Vec<Left>) {
+        failpoint::hit("engine.drained");
+        let Some(mut running) = self.running.take() else { return };
+        let reply = self.acknowledge(&running, Acknowledged::Drained, &left);
+        match running.unwritten.take() {
+            // Kept for the day the journal writes again; until then the marker holds the raise.
+            Some(record) => self.unwritten = Some(record),
+            None => {
+                let ending = reply::ending(&reply);
+                let finished = Finished { switch: Seq(running.revision.0), ending };
+                if let Err(error) = self.ledger.append(Record::Finished(finished)).await {
+                    self.journal_failed(&error);
+                }
+            }
+        }
+        failpoint::hit("engine.finished");
+        if running.to == Mode::Cluster {
+            self.guarded.clear();
+        }
+        self.metrics.switch_drained(running.began.elapsed());
+        let cut = reply.removed.iter().map(|left| left.cut).sum();
+        let tunnels_closed = reply.removed.iter().map(|left| left.tunnels_closed).sum();
+        let kind = EventKind::SwitchFinished { to: running.to, cut, tunnels_closed };
+        self.events.tell(running.revision, kind);
+        self.stand(|standing| standing.switch = None);
+        for waiter in running.waiters {
+            waiter.answer_with(&reply);
+        }
+    }
+
+    fn acknowledge(
+        &self,
+        running: &Running,
+        acknowledged: Acknowledged,
+        left: &[Left],
+    ) -> SwitchReply {
+        let mut reply = self.reply(running.to.clone(), running.revision, reply::Changed::Yes);
+        reply.acknowledged = acknowledged;
+        reply.took = running.began.elapsed();
+        let table = self.publisher.tables().load();
+        let removed = self.nodes.iter().enumerate().filter(|(i, _)| !table.allows(NodeIndex(*i)));
+        reply.removed = removed.map(|(i, node)| reply::left_on(node, NodeIndex(i), left)).collect();
+        reply
+    }
+
+    fn reply(&self, mode: Mode, revision: Revision, changed: reply::Changed) -> SwitchReply {
+        SwitchReply {
+            changed: changed == reply::Changed::Yes,
+            mode,
+            revision,
+            generation: self.standing.load().generation,
+            acknowledged: Acknowledged::Drained,
+            removed: Vec::new(),
+            forced_over: Vec::new(),
+            journal_degraded: self.ledger.degraded().is_some(),
+            took: Duration::ZERO,
+        }
+    }
+
+    fn journal_failed(&self, error: &JournalError) {
+        tracing::error!(%error, remedy = error.remedy(), "the journal does not write");
+        self.metrics.journal_failed();
+        self.metrics.journal_degraded();
+        let cause = error.to_string();
+        self.stand(|standing| standing.journal = JournalState::Degraded(cause.clone()));
+        let kind = EventKind::JournalChanged { degraded: Some(cause) };
+        self.events.tell(self.revision(), kind);
+    }
+
+    /// Tries a journal that failed once more, and gives it what only the marker knew.
+    async fn retry_journal(&mut self) {
+        // A raise that is still draining comes first.
+        if self.ledger.degraded().is_none() || self.running.is_some() {
+            return;
+        }
+        match self.ledger.try_again(self.unwritten.clone()).await {
+            Err(error) => tracing::debug!(%error, "the journal still does not write"),
+            Ok(revision) => {
+                tracing::warn!("the journal writes again");
+                self.metrics.journal_recovered();
+                self.metrics.revision(revision);
+                self.unwritten = None;
+                self.stand(|standing| {
+                    standing.revision = revision;
+                    standing.journal = JournalState::Ok;
+                });
+                let kind = EventKind::JournalChanged { degraded: None };
+                self.events.tell(self.revision(), kind);
+            }
+        }
+    }
+
+    /// Puts guarded calls that passed in single mode into the journal: they forbid lowering until
+    /// the other nodes were restarted, over a restart of ours too.
+    async fn look_for_guarded_calls(&mut self) {
+        let Mode::Single(kept) = self.mode() else { return };
+        for (index, node) in self.nodes.clone().iter().enumerate() {
+            let passed_ms = node.guarded_call_ms();
+            let seen_ms = self.guarded_seen_ms.get(index).copied().unwrap_or(0);
+            if passed_ms <= seen_ms || node.id != kept {
+                continue;
+            }
+            if let Some(seen) = self.guarded_seen_ms.get_mut(index) {
+                *seen = passed_ms;
+            }
+            let at = clock::now();
+            self.guarded.retain(|call| call.node != node.id);
+            self.guarded.push(GuardedCall { node: node.id.clone(), at });
+            let kind = EventKind::GuardedCall { node: node.id.clone() };
+            self.events.tell(self.revision(), kind);
+            let record = Record::GuardedCall { node: node.id.clone() };
+            if let Err(error) = self.ledger.append(record).await {
+                self.journal_failed(&error);
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        self.events.tell(self.revision(), EventKind::Stopping);
+        if let Some(running) = self.running.take() {
+            for waiter in running.waiters {
+                waiter.answer(Err(SwitchError::Stopping));
+            }
+        }
+    }
+}
+
+/// What becomes of a command that is not refused.
+enum Admitted {
+    Begin {
+        forced_over: Vec<Objection>,
+    },
+    /// Nothing to change.
+    Same,
+    /// The running switch is the one that is asked for.
+    Join,
+    /// It was done before, under the same key.
+    Replay(Box<SwitchReply>),
+}
+
+fn commander(command: &SwitchCommand) -> Commander {
+    Commander { uid: command.by.uid, name: command.by.name.clone() }
+}
+
+fn journalled_key(idempotency: &super::Idempotency) -> IdempotencyKey {
+    IdempotencyKey { key: idempotency.key.clone(), digest: idempotency.digest.clone() }
+}

@@ -1,0 +1,137 @@
+//! One attempt at one node, from the pick to the end of its response.
+//!
+//! The worker keeps a handle to each, so that a switch can count and cut them from outside.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use super::worker::Worker;
+use crate::routing::NodeIndex;
+use crate::upstream::Stream;
+
+/// How far an attempt has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Picked and counted; nothing was written to the node.
+    Begun,
+    /// The request was handed to the node's connection: it may be working on it.
+    Written,
+    /// Its response head was passed on.
+    Answering,
+    /// Its whole response came: the node is done with it.
+    Completed,
+}
+
+/// Why an attempt was ended from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CutCause {
+    /// A switch removed its node and the drain time is over, or the gateway stops.
+    Switch,
+    /// The node did not answer, or stopped answering, within its limit.
+    NodeTimeout,
+}
+
+/// What the worker and the request share about an attempt.
+#[derive(Debug)]
+pub struct AttemptState {
+    pub node: NodeIndex,
+    progress: Cell<Progress>,
+    /// Uptime of the last step, for the coarse time-outs.
+    since_ms: Cell<u64>,
+    cut: Cell<Option<CutCause>>,
+    stream: RefCell<Option<Stream>>,
+}
+
+impl AttemptState {
+    pub fn new(node: NodeIndex, now_ms: u64) -> Self {
+        Self {
+            node,
+            progress: Cell::new(Progress::Begun),
+            since_ms: Cell::new(now_ms),
+            cut: Cell::new(None),
+            stream: RefCell::new(None),
+        }
+    }
+
+    pub fn progress(&self) -> Progress {
+        self.progress.get()
+    }
+
+    pub fn since_ms(&self) -> u64 {
+        self.since_ms.get()
+    }
+
+    pub fn was_cut(&self) -> Option<CutCause> {
+        self.cut.get()
+    }
+
+    /// Ends the attempt now: from here on no byte of it reaches the node. The request finds out
+    /// when its connection ends, or before it would write.
+    pub fn cut(&self, cause: CutCause) {
+        if self.cut.get().is_none() {
+            self.cut.set(Some(cause));
+            if let Some(stream) = &*self.stream.borrow() {
+                stream.cut();
+            }
+        }
+    }
+}
+
+/// Owned by the request; ends the count when it is dropped.
+#[derive(Debug)]
+pub struct Attempt {
+    pub state: Rc<AttemptState>,
+    key: usize,
+    worker: Rc<Worker>,
+}
+
+impl Attempt {
+    /// Only the worker begins attempts, in the same breath as the pick.
+    pub(super) fn new(worker: Rc<Worker>, key: usize, state: Rc<AttemptState>) -> Self {
+        Self { state, key, worker }
+    }
+
+    pub fn node(&self) -> NodeIndex {
+        self.state.node
+    }
+
+    /// The request is about to be written to `stream`.
+    pub fn writes(&self, stream: &Stream) {
+        self.state.progress.set(Progress::Written);
+        self.state.since_ms.set(self.worker.now_ms());
+        *self.state.stream.borrow_mut() = Some(stream.clone());
+    }
+
+    /// It was not written after all: the connection was gone.
+    pub fn was_not_written(&self) {
+        self.state.progress.set(Progress::Begun);
+        *self.state.stream.borrow_mut() = None;
+    }
+
+    pub fn answers(&self) {
+        self.state.progress.set(Progress::Answering);
+        self.moved();
+    }
+
+    /// A piece of the response came.
+    pub fn moved(&self) {
+        self.state.since_ms.set(self.worker.now_ms());
+    }
+
+    /// The whole response came: the node is done with this request.
+    pub fn completed(&self) {
+        self.state.progress.set(Progress::Completed);
+        *self.state.stream.borrow_mut() = None;
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        // Cut is not ended: a node goes on with a request that it has seen.
+        let abandoned = match self.state.progress.get() {
+            Progress::Written | Progress::Answering => true,
+            Progress::Begun | Progress::Completed => false,
+        };
+        self.worker.end_attempt(self.key, self.state.node, abandoned);
+    }
+}

@@ -1,0 +1,142 @@
+//! A request's record, from its head to the last byte of its answer: for metrics and access log.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use http::header::USER_AGENT;
+use http::{HeaderValue, Method, Response, StatusCode, Uri};
+use http_body::Body;
+
+use super::body::ResponseBody;
+use super::client::Client;
+use super::worker::Worker;
+use crate::clock;
+use crate::model::{ModeKind, Timestamp};
+use crate::nocobase::RequestClass;
+use crate::routing::NodeIndex;
+use crate::telemetry::{Entry, RequestRecord};
+
+/// How the answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Not yet: what is dropped like this was given up by the client, or cut.
+    Open,
+    Complete,
+    /// The node's body ended before its end.
+    BrokeOff,
+}
+
+/// One request's way through the gateway. Recorded once, when it is dropped.
+#[derive(Debug)]
+pub struct Journey {
+    worker: Rc<Worker>,
+    client: Rc<Client>,
+    at: Timestamp,
+    began: Instant,
+    head_took: Option<Duration>,
+    method: Method,
+    target: Uri,
+    user_agent: Option<HeaderValue>,
+    pub id: HeaderValue,
+    class: RequestClass,
+    mode: ModeKind,
+    node: Option<NodeIndex>,
+    status: u16,
+    bytes_out: u64,
+    ending: Ending,
+}
+
+impl Journey {
+    pub fn begin(worker: &Rc<Worker>, client: &Rc<Client>, parts: &http::request::Parts) -> Self {
+        Self {
+            worker: worker.clone(),
+            client: client.clone(),
+            at: clock::now(),
+            began: Instant::now(),
+            head_took: None,
+            method: parts.method.clone(),
+            target: parts.uri.clone(),
+            user_agent: parts.headers.get(USER_AGENT).cloned(),
+            id: super::headers::request_id(&parts.headers),
+            class: RequestClass::Asset,
+            mode: worker.mode(),
+            node: None,
+            status: 0,
+            bytes_out: 0,
+            ending: Ending::Open,
+        }
+    }
+
+    pub fn is(&mut self, class: RequestClass) {
+        self.class = class;
+    }
+
+    pub fn class(&self) -> RequestClass {
+        self.class
+    }
+
+    /// An answer's head: a node's, or the gateway's own.
+    pub fn answered(&mut self, status: StatusCode, node: Option<NodeIndex>) {
+        self.status = status.as_u16();
+        self.node = node;
+        self.mode = self.worker.mode();
+        self.head_took = Some(self.began.elapsed());
+    }
+
+    /// An answer of the gateway's own: small, and ready as a whole.
+    pub fn own_answer(&mut self, response: &Response<ResponseBody>, node: Option<NodeIndex>) {
+        self.answered(response.status(), node);
+        self.bytes_out = response.body().size_hint().lower();
+        self.completed();
+    }
+
+    pub fn sent(&mut self, bytes: usize) {
+        self.bytes_out += bytes as u64;
+    }
+
+    pub fn completed(&mut self) {
+        self.ending = Ending::Complete;
+    }
+
+    pub fn broke_off(&mut self) {
+        self.ending = Ending::BrokeOff;
+    }
+}
+
+/// nginx's number for "the client closed the connection"; no other is in such wide use.
+const CLIENT_GONE: u16 = 499;
+
+impl Drop for Journey {
+    fn drop(&mut self) {
+        let took = self.began.elapsed();
+        let status = match (self.status, self.ending) {
+            (0, _) => CLIENT_GONE,
+            (status, _) => status,
+        };
+        self.worker.metrics.request(RequestRecord {
+            node: self.node,
+            mode: self.mode,
+            class: self.class,
+            status,
+            took,
+        });
+        let node = self.node.and_then(|node| self.worker.nodes.get(node.0));
+        let target = self.target.path_and_query().map_or("", |target| target.as_str());
+        self.worker.access.borrow_mut().line(&Entry {
+            at: self.at,
+            client: self.client.address.ip(),
+            method: self.method.as_str(),
+            target: target.as_bytes(),
+            status,
+            took,
+            head_after: self.head_took,
+            bytes_in: self.client.body_bytes(),
+            bytes_out: self.bytes_out,
+            node: node.map(|node| node.id.as_str()),
+            mode: self.mode,
+            class: self.class,
+            request_id: self.id.as_bytes(),
+            user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
+        });
+    }
+}

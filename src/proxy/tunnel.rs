@@ -1,0 +1,330 @@
+//! What an upgrade leaves: bytes both ways, until one side ends it or a switch closes it.
+//!
+//! The stream of WebSocket frames is followed on its way to the client, so that a Close can be
+//! placed where no frame is open. One scratch buffer per thread; an idle tunnel holds none.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+use super::journey::Journey;
+use super::worker::Worker;
+use crate::model::limits::{TUNNEL_CLOSE_ANSWER, TUNNEL_SCRATCH_BYTES};
+use crate::routing::NodeIndex;
+use crate::upstream::Stream;
+use crate::upstream::frames::{CLOSE_1012, FrameTracker};
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; TUNNEL_SCRATCH_BYTES]);
+}
+
+/// What the tunnel carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    WebSocket,
+    /// Some other protocol: it can only be cut.
+    Raw,
+}
+
+/// What the worker and the tunnel share.
+#[derive(Debug)]
+pub struct TunnelState {
+    pub node: NodeIndex,
+    close_asked: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl TunnelState {
+    /// Asks the tunnel to close: a WebSocket with 1012 at the next frame boundary.
+    pub fn close(&self) {
+        self.close_asked.set(true);
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.close_asked.get()
+    }
+}
+
+/// A tunnel; counted on its node from its making to its drop.
+#[derive(Debug)]
+pub struct Tunnel {
+    kind: Kind,
+    node: Stream,
+    early: Bytes,
+    state: Rc<TunnelState>,
+    key: usize,
+    worker: Rc<Worker>,
+    journey: Journey,
+}
+
+impl Tunnel {
+    /// `early` is what the node sent behind its 101.
+    pub fn new(
+        worker: Rc<Worker>,
+        journey: Journey,
+        kind: Kind,
+        (index, node, early): (NodeIndex, Stream, Bytes),
+    ) -> Self {
+        let state = Rc::new(TunnelState {
+            node: index,
+            close_asked: Cell::new(false),
+            waker: RefCell::new(None),
+        });
+        let key = worker.begin_tunnel(state.clone());
+        Self { kind, node, early, state, key, worker, journey }
+    }
+
+    /// Carries bytes until the tunnel is over. `early` is what the client sent behind its request.
+    pub async fn run(mut self, client: Stream, early: Bytes) {
+        let node = self.node.clone();
+        let mut down = Lane::new(&self.early);
+        let mut up = Lane::new(&early);
+        let mut closing = Closing::default();
+        let ended = poll_fn(|cx| {
+            *self.state.waker.borrow_mut() = Some(cx.waker().clone());
+            let sides = Sides { client: client.clone(), node: node.clone(), kind: self.kind };
+            sides.poll(cx, (&mut down, &mut up), &mut closing, &self.state)
+        });
+        let ended = ended.await;
+        self.journey.sent(usize::try_from(down.bytes).unwrap_or(usize::MAX));
+        match ended {
+            Ok(()) => self.journey.completed(),
+            Err(error) => tracing::debug!(%error, "a tunnel broke off"),
+        }
+        node.cut();
+        client.cut();
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.worker.end_tunnel(self.key, self.state.node);
+    }
+}
+
+/// One direction.
+#[derive(Debug)]
+struct Lane {
+    /// Read and not yet written.
+    held: Vec<u8>,
+    written: usize,
+    frames: FrameTracker,
+    ended: Ended,
+    bytes: u64,
+}
+
+/// How far the end of one direction has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    No,
+    /// Its source has ended; what is held must still be written.
+    Read,
+    /// And its sink was told.
+    Passed,
+}
+
+/// What of the bytes read may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    All,
+    /// Up to the next frame boundary; the rest is dropped.
+    ToBoundary,
+}
+
+impl Lane {
+    fn new(early: &Bytes) -> Self {
+        let mut frames = FrameTracker::default();
+        frames.pass(early);
+        let bytes = early.len() as u64;
+        Self { held: early.to_vec(), written: 0, frames, ended: Ended::No, bytes }
+    }
+
+    fn holds_nothing(&self) -> bool {
+        self.written == self.held.len()
+    }
+
+    fn hold(&mut self, bytes: &[u8]) {
+        if self.holds_nothing() {
+            self.held.clear();
+            self.written = 0;
+        }
+        self.held.extend_from_slice(bytes);
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.held.get(self.written..).filter(|rest| !rest.is_empty()) {
+            match Pin::new(&mut *to).poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => self.written += count,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        // A burst is over: an idle tunnel holds no memory.
+        self.held = Vec::new();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Moves what there is. `Ready` at the end of this direction, or (`Pass::ToBoundary`) where
+    /// no frame is open and nothing is held.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        (from, to): (&mut Stream, &mut Stream),
+        pass: Pass,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            match self.poll_write(cx, to) {
+                Poll::Ready(Ok(())) => {}
+                other => return other,
+            }
+            match (self.ended, pass) {
+                (Ended::Passed, _) => return Poll::Ready(Ok(())),
+                (Ended::No, Pass::ToBoundary) if self.frames.at_boundary() => {
+                    return Poll::Ready(Ok(()));
+                }
+                (Ended::Read, _) => {
+                    match Pin::new(&mut *to).poll_shutdown(cx) {
+                        Poll::Ready(_) => self.ended = Ended::Passed,
+                        Poll::Pending => return Poll::Pending,
+                    }
+                    continue;
+                }
+                (Ended::No, Pass::All | Pass::ToBoundary) => {}
+            }
+            let read = SCRATCH.with_borrow_mut(|scratch| self.read(cx, (from, to), pass, scratch));
+            match read {
+                Poll::Ready(Ok(())) => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        (from, to): (&mut Stream, &mut Stream),
+        pass: Pass,
+        scratch: &mut [u8],
+    ) -> Poll<io::Result<()>> {
+        let mut buffer = ReadBuf::new(scratch);
+        match Pin::new(from).poll_read(cx, &mut buffer) {
+            Poll::Ready(Ok(())) => {}
+            other => return other,
+        }
+        let mut bytes = buffer.filled();
+        if bytes.is_empty() {
+            self.ended = Ended::Read;
+            return Poll::Ready(Ok(()));
+        }
+        match pass {
+            Pass::All => self.frames.pass(bytes),
+            Pass::ToBoundary => {
+                let upto = self.frames.to_boundary(bytes);
+                bytes = bytes.get(..upto).unwrap_or_default();
+            }
+        }
+        self.bytes += bytes.len() as u64;
+        // Straight on where the sink takes it; only what it does not take is copied.
+        let taken = match Pin::new(to).poll_write(cx, bytes) {
+            Poll::Ready(Ok(count)) => count,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => 0,
+        };
+        self.hold(bytes.get(taken..).unwrap_or_default());
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// How far a close that we began has come.
+#[derive(Debug, Default)]
+struct Closing {
+    sent: bool,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Closing {
+    /// Has the time for the present step run out?
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(TUNNEL_CLOSE_ANSWER)));
+        deadline.as_mut().poll(cx)
+    }
+}
+
+struct Sides {
+    client: Stream,
+    node: Stream,
+    kind: Kind,
+}
+
+impl Sides {
+    /// One look at both directions; `Ready` when the tunnel is over.
+    fn poll(
+        mut self,
+        cx: &mut Context<'_>,
+        (down, up): (&mut Lane, &mut Lane),
+        closing: &mut Closing,
+        state: &TunnelState,
+    ) -> Poll<io::Result<()>> {
+        let (mut client, mut node) = (self.client.clone(), self.node.clone());
+        if up.poll(cx, (&mut client, &mut node), Pass::All)?.is_ready() {
+            // The client has gone, or has finished; a WebSocket has nothing left to say then.
+            if self.kind == Kind::WebSocket || down.ended == Ended::Passed {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        if state.is_closing() {
+            return self.poll_closing(cx, (down, up), closing);
+        }
+        if down.poll(cx, (&mut node, &mut client), Pass::All)?.is_ready() {
+            let over = self.kind == Kind::WebSocket || up.ended == Ended::Passed;
+            // The client of a WebSocket has a moment to answer its node's Close.
+            if over && (up.ended == Ended::Passed || closing.poll_late(cx).is_ready()) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Our Close, once no frame is open towards the client; then its answer, which goes to the
+    /// node as it is. A node stalled in mid-frame, or a client that does not answer, has
+    /// [`TUNNEL_CLOSE_ANSWER`].
+    fn poll_closing(
+        &mut self,
+        cx: &mut Context<'_>,
+        (down, up): (&mut Lane, &mut Lane),
+        closing: &mut Closing,
+    ) -> Poll<io::Result<()>> {
+        if self.kind == Kind::Raw {
+            return Poll::Ready(Ok(()));
+        }
+        if !closing.sent {
+            let moved = down.poll(cx, (&mut self.node, &mut self.client), Pass::ToBoundary)?;
+            if moved.is_ready() {
+                closing.sent = true;
+                // The step to the boundary has taken its time; the answer gets its own.
+                closing.deadline = None;
+                if !down.frames.close_seen() && down.ended == Ended::No {
+                    down.hold(&CLOSE_1012);
+                }
+            }
+        }
+        let answered = up.frames.close_seen() && up.frames.at_boundary() && up.holds_nothing();
+        let sent = closing.sent && down.poll_write(cx, &mut self.client)?.is_ready();
+        if sent && answered {
+            return Poll::Ready(Ok(()));
+        }
+        closing.poll_late(cx).map(Ok)
+    }
+}

@@ -1,0 +1,295 @@
+//! One worker thread's state: its view of the table, its connections, what it holds on each node.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use slab::Slab;
+use tokio::sync::Notify;
+
+use super::attempt::{Attempt, AttemptState, CutCause, Progress};
+use super::body::RequestBody;
+use super::client::Client;
+use super::retry::RetryBudget;
+use super::tunnel::TunnelState;
+use crate::clock;
+use crate::config::{Config, IpNet};
+use crate::model::ModeKind;
+use crate::nocobase::Paths;
+use crate::notice::{self, Notice};
+use crate::routing::{Balance, NoNode, NodeIndex, Nodes, Reader, Rotation, Table, Tables, Tried};
+use crate::telemetry::{AccessWriter, WorkerMetrics};
+use crate::upstream::Pool;
+
+/// What every worker is told at its start; shared, never changes.
+#[derive(Debug)]
+pub struct Settings {
+    pub balance: Balance,
+    pub paths: Paths,
+    pub trusted_proxies: Vec<IpNet>,
+    pub head_timeout: Duration,
+    pub keep_alive: Duration,
+    pub body_stall: Duration,
+    pub connect_timeout: Duration,
+    pub response_head_timeout: Duration,
+    pub request_body_max: Option<u64>,
+    pub workers: usize,
+}
+
+impl Settings {
+    pub fn new(config: &Config, workers: usize) -> Self {
+        Self {
+            balance: config.balance,
+            paths: config.app.clone(),
+            trusted_proxies: config.trusted_proxies.clone(),
+            head_timeout: config.timeouts.head,
+            keep_alive: config.timeouts.keep_alive,
+            body_stall: config.timeouts.body_stall,
+            connect_timeout: config.timeouts.connect,
+            response_head_timeout: config.timeouts.response_head,
+            request_body_max: config.limits.request_body,
+            workers,
+        }
+    }
+
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|net| net.contains(peer))
+    }
+}
+
+/// Called when a node did something that health should look at now. Must not block.
+pub type Kick = Arc<dyn Fn(NodeIndex) + Send + Sync>;
+
+/// What is counted of one node on one worker.
+#[derive(Debug, Default)]
+struct Held {
+    requests: Cell<usize>,
+    tunnels: Cell<usize>,
+}
+
+/// Everything one worker thread owns. Not `Send`; shared by its tasks through an `Rc`.
+pub struct Worker {
+    pub index: usize,
+    pub settings: Arc<Settings>,
+    pub nodes: Nodes,
+    pub notice: Arc<Notice>,
+    pub metrics: WorkerMetrics,
+    pub access: RefCell<AccessWriter>,
+    pub(super) pool: RefCell<Pool<RequestBody>>,
+    pub(super) retries: RefCell<RetryBudget>,
+    kick: Kick,
+    table: RefCell<Reader>,
+    rotation: RefCell<Rotation>,
+    held: Vec<Held>,
+    attempts: RefCell<Slab<Rc<AttemptState>>>,
+    tunnels: RefCell<Slab<Rc<TunnelState>>>,
+    clients: RefCell<Slab<Rc<Client>>>,
+    now_ms: Cell<u64>,
+    /// Told whenever something ends, while somebody waits for a drain.
+    pub(super) ended: Notify,
+    stopping: Cell<bool>,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+/// What a worker is built from, besides its number.
+pub struct WorkerParts {
+    pub settings: Arc<Settings>,
+    pub tables: Tables,
+    pub notice: Arc<Notice>,
+    pub metrics: WorkerMetrics,
+    pub access: AccessWriter,
+    pub kick: Kick,
+}
+
+impl Worker {
+    pub fn new(index: usize, parts: WorkerParts) -> Rc<Self> {
+        let nodes = parts.tables.load().nodes.clone();
+        Rc::new(Self {
+            index,
+            table: RefCell::new(parts.tables.reader()),
+            rotation: RefCell::new(Rotation::new(nodes.len(), index)),
+            held: nodes.iter().map(|_| Held::default()).collect(),
+            pool: RefCell::new(Pool::new(nodes.len())),
+            retries: RefCell::new(RetryBudget::default()),
+            nodes,
+            settings: parts.settings,
+            notice: parts.notice,
+            metrics: parts.metrics,
+            access: RefCell::new(parts.access),
+            kick: parts.kick,
+            attempts: RefCell::default(),
+            tunnels: RefCell::default(),
+            clients: RefCell::default(),
+            now_ms: Cell::new(clock::uptime_ms()),
+            ended: Notify::new(),
+            stopping: Cell::new(false),
+        })
+    }
+
+    /// Uptime as of the worker's last tick: coarse, and free to read.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms.get()
+    }
+
+    pub fn kick(&self, node: NodeIndex) {
+        (self.kick)(node);
+    }
+
+    /// A look at the published table. `look` cannot await, so nothing decided in it grows old.
+    pub fn with_table<T>(&self, look: impl FnOnce(&Table) -> T) -> T {
+        look(self.table.borrow_mut().current())
+    }
+
+    pub fn mode(&self) -> ModeKind {
+        self.with_table(|table| table.mode.kind())
+    }
+
+    /// Does the published table still route to `node`?
+    pub fn allows(&self, node: NodeIndex) -> bool {
+        self.with_table(|table| table.allows(node))
+    }
+
+    /// Load, pick, guard and count, with no await between them: what the fence is proven by.
+    ///
+    /// # Errors
+    /// [`NoNode`] says why there is no node for this request now.
+    pub fn begin_attempt(self: &Rc<Self>, tried: &Tried) -> Result<Attempt, NoNode> {
+        let rotation = &mut *self.rotation.borrow_mut();
+        let now_ms = self.now_ms();
+        let balance = self.settings.balance;
+        let index = self.with_table(|table| table.pick(balance, rotation, tried, now_ms))?;
+        let state = Rc::new(AttemptState::new(index, now_ms));
+        let key = self.attempts.borrow_mut().insert(state.clone());
+        if let (Some(held), Some(node)) = (self.held.get(index.0), self.nodes.get(index.0)) {
+            held.requests.set(held.requests.get() + 1);
+            node.request_began();
+        }
+        Ok(Attempt::new(self.clone(), key, state))
+    }
+
+    pub(super) fn end_attempt(&self, key: usize, index: NodeIndex, abandoned: bool) {
+        self.attempts.borrow_mut().try_remove(key);
+        if let (Some(held), Some(node)) = (self.held.get(index.0), self.nodes.get(index.0)) {
+            held.requests.set(held.requests.get().saturating_sub(1));
+            node.request_ended();
+            if abandoned {
+                node.request_abandoned();
+            }
+        }
+        self.ended.notify_one();
+    }
+
+    pub(super) fn begin_tunnel(&self, state: Rc<TunnelState>) -> usize {
+        let index = state.node;
+        if let (Some(held), Some(node)) = (self.held.get(index.0), self.nodes.get(index.0)) {
+            held.tunnels.set(held.tunnels.get() + 1);
+            node.tunnel_began();
+        }
+        self.tunnels.borrow_mut().insert(state)
+    }
+
+    pub(super) fn end_tunnel(&self, key: usize, index: NodeIndex) {
+        self.tunnels.borrow_mut().try_remove(key);
+        if let (Some(held), Some(node)) = (self.held.get(index.0), self.nodes.get(index.0)) {
+            held.tunnels.set(held.tunnels.get().saturating_sub(1));
+            node.tunnel_ended();
+        }
+        self.ended.notify_one();
+    }
+
+    /// Requests and tunnels that this worker holds on `index`.
+    pub(super) fn held_on(&self, index: NodeIndex) -> (usize, usize) {
+        let held = self.held.get(index.0);
+        held.map_or((0, 0), |held| (held.requests.get(), held.tunnels.get()))
+    }
+
+    /// The attempts on nodes that `wanted` picks out.
+    pub(super) fn attempts_on(&self, wanted: impl Fn(NodeIndex) -> bool) -> Vec<Rc<AttemptState>> {
+        let attempts = self.attempts.borrow();
+        attempts.iter().map(|(_, a)| a).filter(|a| wanted(a.node)).cloned().collect()
+    }
+
+    pub(super) fn tunnels_on(&self, wanted: impl Fn(NodeIndex) -> bool) -> Vec<Rc<TunnelState>> {
+        let tunnels = self.tunnels.borrow();
+        tunnels.iter().map(|(_, t)| t).filter(|t| wanted(t.node)).cloned().collect()
+    }
+
+    pub fn add_client(&self, client: Rc<Client>) -> usize {
+        self.clients.borrow_mut().insert(client)
+    }
+
+    pub fn remove_client(&self, key: usize) {
+        self.clients.borrow_mut().try_remove(key);
+        self.ended.notify_one();
+    }
+
+    pub fn clients(&self) -> usize {
+        self.clients.borrow().len()
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// From now on answers close their connections, and idle ones are closed at once.
+    pub fn stop_keeping_alive(&self) {
+        self.stopping.set(true);
+        for (_, client) in &*self.clients.borrow() {
+            client.wake();
+        }
+    }
+
+    /// Ends what is left: every request and every connection.
+    pub fn cut_everything(&self) {
+        for (_, attempt) in &*self.attempts.borrow() {
+            attempt.cut(CutCause::Switch);
+        }
+        for (_, client) in &*self.clients.borrow() {
+            client.stream.cut();
+        }
+    }
+
+    /// Why there is no node for a request now, as people are told.
+    pub(super) fn why_notice(&self) -> notice::Why {
+        match self.mode() {
+            ModeKind::Maintenance => notice::Why::Raised,
+            ModeKind::Cluster | ModeKind::Single => notice::Why::NoNode,
+        }
+    }
+
+    /// Hands over what this thread has buffered for others.
+    pub fn flush(&self) {
+        self.access.borrow_mut().flush();
+    }
+
+    /// The coarse timer: moves the clock, ends what is overdue, sweeps the pool.
+    pub fn tick(&self) {
+        let now_ms = clock::uptime_ms();
+        self.now_ms.set(now_ms);
+        self.retries.borrow_mut().tick();
+        self.pool.borrow_mut().sweep(now_ms);
+        self.flush();
+        for (_, client) in &*self.clients.borrow() {
+            client.enforce_limits(&self.settings, now_ms);
+        }
+        let head_limit = millis(self.settings.response_head_timeout);
+        for (_, attempt) in &*self.attempts.borrow() {
+            let waits = attempt.progress() == Progress::Written;
+            if waits && head_limit <= now_ms.saturating_sub(attempt.since_ms()) {
+                attempt.cut(CutCause::NodeTimeout);
+            }
+        }
+    }
+}
+
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,90 @@
+//! One worker's idle connections, by node, newest first.
+
+use std::collections::VecDeque;
+
+use http_body::Body;
+
+use super::NodeConnection;
+use crate::model::limits::{POOL_IDLE_PER_NODE_MAX, POOL_IDLE_TIME};
+use crate::routing::NodeIndex;
+
+struct Idle<B: Body + 'static> {
+    connection: NodeConnection<B>,
+    since_ms: u64,
+}
+
+/// What looking for an idle connection came to.
+pub enum CheckOut<B: Body + 'static> {
+    /// One that was open a moment ago.
+    Found(NodeConnection<B>),
+    /// None; `stale` were found dead and dropped.
+    Empty { stale: usize },
+}
+
+/// Idle connections. Newest first: the youngest is the least likely to be closed by its node, and
+/// those that are not needed grow old and go.
+pub struct Pool<B: Body + 'static> {
+    idle: Vec<VecDeque<Idle<B>>>,
+}
+
+impl<B> Pool<B>
+where
+    B: Body + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    pub fn new(nodes: usize) -> Self {
+        Self { idle: (0..nodes).map(|_| VecDeque::new()).collect() }
+    }
+
+    /// Takes the newest connection to `node` that is young enough, goes to its present address
+    /// (`epoch`), and is still open.
+    pub fn check_out(&mut self, node: NodeIndex, epoch: u32, now_ms: u64) -> CheckOut<B> {
+        let mut stale = 0;
+        if let Some(idle) = self.idle.get_mut(node.0) {
+            while let Some(Idle { connection, since_ms }) = idle.pop_back() {
+                let fresh = is_fresh(since_ms, now_ms) && connection.epoch == epoch;
+                if fresh && connection.is_reusable() {
+                    return CheckOut::Found(connection);
+                }
+                stale += 1;
+            }
+        }
+        CheckOut::Empty { stale }
+    }
+
+    pub fn check_in(&mut self, node: NodeIndex, connection: NodeConnection<B>, now_ms: u64) {
+        if let Some(idle) = self.idle.get_mut(node.0) {
+            if POOL_IDLE_PER_NODE_MAX <= idle.len() {
+                idle.pop_front();
+            }
+            idle.push_back(Idle { connection, since_ms: now_ms });
+        }
+    }
+
+    /// Closes what has been idle for too long; called by the worker's coarse timer.
+    pub fn sweep(&mut self, now_ms: u64) {
+        for idle in &mut self.idle {
+            while idle.front().is_some_and(|oldest| !is_fresh(oldest.since_ms, now_ms)) {
+                idle.pop_front();
+            }
+        }
+    }
+
+    /// Closes every idle connection to the nodes that `keep` refuses.
+    pub fn retain(&mut self, keep: impl Fn(NodeIndex) -> bool) {
+        for (node, idle) in self.idle.iter_mut().enumerate() {
+            if !keep(NodeIndex(node)) {
+                idle.clear();
+            }
+        }
+    }
+
+    pub fn idle(&self, node: NodeIndex) -> usize {
+        self.idle.get(node.0).map_or(0, VecDeque::len)
+    }
+}
+
+fn is_fresh(since_ms: u64, now_ms: u64) -> bool {
+    u128::from(now_ms.saturating_sub(since_ms)) < POOL_IDLE_TIME.as_millis()
+}
