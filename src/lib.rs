@@ -8,3 +8,4 @@ pub mod engine;
 pub mod model;
 pub mod nocobase;
 pub mod routing;
+pub mod standin;
