@@ -3,7 +3,7 @@
 //! It was held beside real NocoBase 2.2.15 nodes; `tests/nocobase/conformance.py` asks both the same
 //! questions. It speaks HTTP/1.1 and WebSocket over its own small code, because a library rightly
 //! refuses to send what a broken node sends. What it adds to NocoBase lies under `/__test/` (see
-//! [`faults`]) and in the WebSocket's `test:` messages (see [`websocket`]).
+//! `faults.rs`) and in the WebSocket's `test:` messages (see `websocket.rs`).
 //!
 //! Each stand-in has a thread and a runtime of its own, so that a busy gateway in the same test
 //! does not slow it.

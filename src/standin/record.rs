@@ -218,3 +218,35 @@ impl Drop for Ticket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::standin::head::Parsed;
+
+    #[test]
+    fn the_oldest_records_are_forgotten_and_counted_and_the_newest_still_end() {
+        let Parsed::Head(head, _) = Head::parse(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n") else {
+            panic!("a head");
+        };
+        let (head, recorder) = (Arc::new(*head), Arc::new(Recorder::default()));
+        let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let mut tickets: VecDeque<_> = (0..RECORDS_MAX as u64 + 2)
+            .map(|connection| recorder.begin(connection, remote, &head))
+            .collect();
+        assert_eq!(recorder.dropped(), 2);
+        assert_eq!(recorder.hits(), RECORDS_MAX as u64 + 2);
+
+        // A forgotten request ends without touching another's record.
+        tickets.pop_front().expect("the oldest").end(Outcome::Answered);
+        tickets.pop_back().expect("the newest").end(Outcome::Answered);
+
+        let records = recorder.records();
+        assert_eq!((records.len(), records[0].connection), (RECORDS_MAX, 2));
+        let ended: Vec<_> = records.iter().filter(|record| record.ended.is_some()).collect();
+        assert_eq!(ended.len(), 1);
+        assert_eq!(ended[0].connection, RECORDS_MAX as u64 + 1);
+    }
+}

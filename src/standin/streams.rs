@@ -10,7 +10,7 @@ use super::reply::{self, After};
 use super::wire::{Body, Wire};
 
 /// A piece of a long body.
-const PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 
 /// How the length of a streamed body is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

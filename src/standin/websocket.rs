@@ -37,8 +37,17 @@ struct Session {
     wire: Wire,
     /// Pieces of a fragmented message, and its opcode.
     message: Option<(u8, Vec<u8>)>,
-    stalled: bool,
-    mute: bool,
+    manners: Manners,
+}
+
+/// How the node's end behaves, by what a test asked of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manners {
+    Good,
+    /// It answers no Close.
+    Mute,
+    /// It stopped in the middle of a frame and sends nothing any more.
+    Stalled,
 }
 
 pub(super) async fn serve(node: &Arc<Node>, mut wire: Wire, head: &Head, mut ticket: Ticket) {
@@ -61,7 +70,7 @@ pub(super) async fn serve(node: &Arc<Node>, mut wire: Wire, head: &Head, mut tic
         return;
     }
     let mut session =
-        Session { node: Arc::clone(node), wire, message: None, stalled: false, mute: false };
+        Session { node: Arc::clone(node), wire, message: None, manners: Manners::Good };
     loop {
         let step = tokio::select! {
             biased;
@@ -136,7 +145,7 @@ impl Session {
     }
 
     async fn send(&mut self, opcode: u8, payload: &[u8]) -> io::Result<()> {
-        if self.stalled {
+        if self.manners == Manners::Stalled {
             return Ok(());
         }
         self.wire.write(&frame::whole(opcode, payload)).await
@@ -178,7 +187,7 @@ impl Session {
     }
 
     async fn close(&mut self, payload: &[u8]) -> io::Result<Step> {
-        if self.mute || self.stalled {
+        if self.manners != Manners::Good {
             return Ok(Step::On);
         }
         let code = match payload {
@@ -206,10 +215,8 @@ impl Session {
         let Ok(value) = serde_json::from_str::<Value>(text) else { return Ok(Step::On) };
         let number = |name: &str| value[name].as_u64().unwrap_or(0);
         match value["type"].as_str().unwrap_or_default() {
-            "auth:token" => {
-                if value["payload"]["token"].as_str().is_some_and(answers::is_token) {
-                    self.send(TEXT, br#"{"type":"authorized"}"#).await?;
-                }
+            "auth:token" if value["payload"]["token"].as_str().is_some_and(answers::is_token) => {
+                self.send(TEXT, br#"{"type":"authorized"}"#).await?;
             }
             "echo" => self.send(TEXT, payload).await?,
             "test:whoami" => {
@@ -228,7 +235,7 @@ impl Session {
                 let mut frame = frame::head(TEXT, Fin::Last, promise);
                 frame.resize(frame.len() + send.min(promise), b'x');
                 self.wire.write(&frame).await?;
-                self.stalled = true;
+                self.manners = Manners::Stalled;
             }
             "test:close" => {
                 let code = u16::try_from(number("code")).unwrap_or(1000);
@@ -236,7 +243,7 @@ impl Session {
                 return Ok(Step::Closed);
             }
             "test:cut" => return Ok(Step::Reset),
-            "test:mute" => self.mute = true,
+            "test:mute" => self.manners = Manners::Mute,
             _ => {}
         }
         Ok(Step::On)

@@ -12,6 +12,8 @@ use super::head::{Framing, Head, Parsed, Refusal};
 
 /// Bytes that a client may send ahead of the answer before the node stops reading.
 const READ_AHEAD_MAX: usize = 256 * 1024;
+/// Trailers of one body.
+const TRAILERS_MAX: usize = 100;
 /// A line that holds a chunk's size, or a trailer.
 const CHUNK_LINE_BYTES_MAX: usize = 16 * 1024;
 
@@ -199,17 +201,21 @@ impl Body {
         let digits = text.split(';').next().unwrap_or_default().trim();
         let size = u64::from_str_radix(digits, 16).map_err(|_| io::ErrorKind::InvalidData)?;
         self.state = BodyState::Chunk(size);
-        while size == 0 {
+        if size == 0 { self.trailers(wire).await } else { Ok(()) }
+    }
+
+    /// What follows the last chunk, to the empty line.
+    async fn trailers(&mut self, wire: &mut Wire) -> io::Result<()> {
+        loop {
             let line = wire.line().await?;
             if line.is_empty() {
                 self.state = BodyState::Done;
-                break;
+                return Ok(());
             }
-            if CHUNK_LINE_BYTES_MAX < self.trailers.len() + line.len() {
+            if TRAILERS_MAX <= self.trailers.len() {
                 return Err(io::ErrorKind::InvalidData.into());
             }
             self.trailers.push(String::from_utf8_lossy(&line).into_owned());
         }
-        Ok(())
     }
 }

@@ -666,6 +666,8 @@ def watch_command(node, socket_, trace):
         if response.status == 503:
             refusals.append(response)
             trace(f"health {response.body.decode()}")
+            if len(refusals) == 1:
+                trace(f"headers {response.headers}")
         elif response.status == 200 and refusals:
             info = node.call("GET", "/api/app:getInfo")
             trace(f"health 200, getInfo {info.status}")
