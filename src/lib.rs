@@ -21,5 +21,3 @@ pub mod notice;
 pub mod proxy;
 pub mod routing;
 pub mod standin;
-pub mod telemetry;
-pub mod upstream;
