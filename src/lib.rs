@@ -3,7 +3,9 @@
 //! The modules stand on floors; an import points down, never up (ARCHITECTURE.md has the map, and
 //! `tests/floors.rs` holds it).
 
+pub mod cli;
 pub mod clock;
+pub mod control;
 pub mod engine;
 pub mod model;
 pub mod nocobase;

@@ -1,9 +1,11 @@
 //! The only one who changes modes.
 
+mod api;
 mod command;
 mod event;
 mod status;
 
+pub use api::{Commands, HistoryEntry};
 pub use command::{
     Acknowledged, Caller, Idempotency, NodeLeft, Objection, SwitchCommand, SwitchError,
     SwitchReply, WaitFor, Why,

@@ -1,0 +1,312 @@
+//! From a request on the control socket to its answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout};
+
+use super::access::Role;
+use super::answer::{self, Body, Outcome};
+use super::audit::Attempt;
+use super::duration::{parse_duration, show_duration};
+use super::peer::Peer;
+use super::problem::{Code, Fault, Problem};
+use super::query::Query;
+use super::server::Server;
+use super::wait::{Condition, Waited, wait};
+use super::wire::{HistoryDoc, NodesDoc, StatusDoc, SwitchDoc, WaitDoc};
+use super::{change, events, users};
+use crate::engine::{Caller, Commands, SwitchCommand, SwitchError, SwitchReply};
+use crate::model::limits::{
+    CONTROL_BODY_BYTES_MAX, HISTORY_MAX, HISTORY_SHOWN, WAIT_TIMEOUT, WAIT_TIMEOUT_MAX,
+};
+use crate::model::{Mode, Revision};
+
+/// What became of a connection at the door.
+#[derive(Clone, Debug)]
+pub enum Admission {
+    Admitted { peer: Peer, role: Role },
+    /// Every slot that this caller may have is taken.
+    Full,
+    /// No role.
+    Stranger(Peer),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Status,
+    Nodes,
+    History,
+    Mode,
+    Wait,
+    Events,
+}
+
+impl Route {
+    fn of(path: &str) -> Option<Self> {
+        Some(match path {
+            "/v1/status" => Self::Status,
+            "/v1/nodes" => Self::Nodes,
+            "/v1/history" => Self::History,
+            "/v1/mode" => Self::Mode,
+            "/v1/wait" => Self::Wait,
+            "/v1/events" => Self::Events,
+            _ => return None,
+        })
+    }
+
+    const fn allows(self) -> &'static str {
+        match self {
+            Self::Status | Self::Nodes | Self::History => "GET, HEAD",
+            Self::Wait | Self::Events => "GET",
+            Self::Mode => "PUT",
+        }
+    }
+}
+
+/// Answers one request; never fails, since a problem is an answer too.
+pub async fn answer<E: Commands>(
+    server: Arc<Server<E>>,
+    admission: Admission,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let answered = match admission {
+        Admission::Full => Err(Box::new(
+            Problem::new(Code::Busy, "every connection of the control socket is taken")
+                .with_remedy("end commands that wait or listen, or ask again in a moment"),
+        )),
+        Admission::Stranger(peer) => stranger(&peer, &request).await,
+        Admission::Admitted { peer, role } => route(&server, peer, role, request).await,
+    };
+    answered.unwrap_or_else(|problem| answer::problem(&problem))
+}
+
+/// A caller without a role learns nothing; that it tried a change is audited all the same.
+async fn stranger(peer: &Peer, request: &Request<Incoming>) -> Outcome<Response<Body>> {
+    if request.method() == Method::PUT {
+        Attempt::begin(caller(peer).await, "PUT").ended(Code::NotAllowed.as_str());
+    }
+    let detail = format!("user {} has no role on this control socket", peer.uid);
+    Err(Box::new(
+        Problem::new(Code::NotAllowed, detail)
+            .with_remedy("join the socket's group, or ask for a role in the configuration"),
+    ))
+}
+
+async fn route<E: Commands>(
+    server: &Arc<Server<E>>,
+    peer: Peer,
+    role: Role,
+    request: Request<Incoming>,
+) -> Outcome<Response<Body>> {
+    let Some(route) = Route::of(request.uri().path()) else {
+        let known = "/v1/status, /v1/mode, /v1/nodes, /v1/wait, /v1/events, /v1/history";
+        let detail = format!("there is no {}", request.uri().path());
+        let problem = Problem::new(Code::NotFound, detail);
+        return Err(Box::new(problem.with_remedy(format!("the resources are {known}"))));
+    };
+    if !route.allows().split(", ").any(|method| method == request.method().as_str()) {
+        return Ok(answer::method_not_allowed(route.allows()));
+    }
+    let query = request.uri().query();
+    match route {
+        Route::Status => {
+            Query::parse(query, &[])?;
+            let status = server.engine.status().await;
+            Ok(answer::document(status.revision, &StatusDoc::from(&status)))
+        }
+        Route::Nodes => {
+            Query::parse(query, &[])?;
+            let status = server.engine.status().await;
+            Ok(answer::document(status.revision, &NodesDoc::from(&status)))
+        }
+        Route::History => history(server, query).await,
+        Route::Wait => waited(server, query).await,
+        Route::Events => listen(server, query),
+        Route::Mode => switch(server, &peer, role, request).await,
+    }
+}
+
+async fn history<E: Commands>(
+    server: &Server<E>,
+    query: Option<&str>,
+) -> Outcome<Response<Body>> {
+    let query = Query::parse(query, &["limit"])?;
+    let what = format!("must be a number from 1 to {HISTORY_MAX}");
+    let limit = query.value("limit", &what)?.unwrap_or(HISTORY_SHOWN);
+    if !(1..=HISTORY_MAX).contains(&limit) {
+        return Err(Box::new(Problem::bad_request(vec![Fault::new("limit", what)])));
+    }
+    let entries = server.engine.history(limit).await;
+    let revision = server.engine.status().await.revision;
+    Ok(answer::document(revision, &HistoryDoc::new(revision, &entries)))
+}
+
+fn listen<E: Commands>(server: &Server<E>, query: Option<&str>) -> Outcome<Response<Body>> {
+    let query = Query::parse(query, &["after"])?;
+    let after = query.value("after", "must be a revision")?.map(Revision);
+    let (kept, live) = server.engine.events(after);
+    let body = events::stream(&server.tasks, kept, live, server.stop.clone());
+    Ok(answer::stream(body, "application/x-ndjson"))
+}
+
+async fn waited<E: Commands>(
+    server: &Server<E>,
+    query: Option<&str>,
+) -> Outcome<Response<Body>> {
+    let query = Query::parse(query, &["for", "timeout"])?;
+    let (condition, limit) = wait_parameters(&query)?;
+    let began = Instant::now();
+    let stopping = || {
+        Problem::new(Code::Stopping, "the gateway stops; the condition was not met before")
+            .with_remedy("ask again once the gateway runs")
+    };
+    let with_state = |problem: Problem, revision: Revision, mode: &Mode| {
+        Err(Box::new(Problem { revision: Some(revision.0), mode: Some(mode.into()), ..problem }))
+    };
+    match wait(&server.engine, &condition, began + limit, &server.stop).await {
+        Waited::Met(status) => {
+            let doc = WaitDoc {
+                condition: condition.to_string(),
+                outcome: "met".to_owned(),
+                revision: status.revision.0,
+                mode: (&status.mode).into(),
+                took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            };
+            Ok(answer::document(status.revision, &doc))
+        }
+        Waited::Never(why, status) => {
+            let problem = Problem::new(Code::CanNeverBeMet, format!("{condition}: {why}"));
+            with_state(problem, status.revision, &status.mode)
+        }
+        Waited::TimedOut(status) => {
+            let limit = show_duration(limit);
+            let detail = format!("{condition} was not met within {limit}");
+            let problem = Problem::new(Code::TimedOut, detail)
+                .with_remedy("look at the status, or wait longer");
+            with_state(problem, status.revision, &status.mode)
+        }
+        Waited::Stopping => Err(Box::new(stopping())),
+    }
+}
+
+fn wait_parameters(query: &Query) -> Outcome<(Condition, Duration)> {
+    let mut faults = Vec::new();
+    let condition = query.text("for").map(str::parse::<Condition>);
+    let limit = query.text("timeout").map_or(Ok(WAIT_TIMEOUT), parse_duration);
+    match &condition {
+        None => faults.push(Fault::new("for", "missing: the condition, as mode=maintenance")),
+        Some(Err(error)) => faults.push(Fault::new("for", error.to_string())),
+        Some(Ok(_)) => {}
+    }
+    match &limit {
+        Err(error) => faults.push(Fault::new("timeout", error.to_string())),
+        Ok(limit) if WAIT_TIMEOUT_MAX < *limit => {
+            let most = show_duration(WAIT_TIMEOUT_MAX);
+            faults.push(Fault::new("timeout", format!("must be at most {most}")));
+        }
+        Ok(_) => {}
+    }
+    match (condition, limit) {
+        (Some(Ok(condition)), Ok(limit)) if faults.is_empty() => Ok((condition, limit)),
+        _ => Err(Box::new(Problem::bad_request(faults))),
+    }
+}
+
+/// Reads, checks and makes a switch. The role comes first: who may not change anything cannot
+/// make us read a body either.
+async fn switch<E: Commands>(
+    server: &Arc<Server<E>>,
+    peer: &Peer,
+    role: Role,
+    request: Request<Incoming>,
+) -> Outcome<Response<Body>> {
+    let by = caller(peer).await;
+    let attempt = Attempt::begin(by.clone(), "PUT /v1/mode");
+    if role != Role::Operator {
+        attempt.ended(Code::NotAllowed.as_str());
+        let detail = format!("{} is a {} and may not change the mode", by.name, role.as_str());
+        let problem = Problem::new(Code::NotAllowed, detail);
+        return Err(Box::new(problem.with_remedy("ask an operator of this gateway")));
+    }
+    let command = match read_command(server, request, by).await {
+        Ok(command) => command,
+        Err(problem) => {
+            attempt.ended(&problem.code);
+            return Err(problem);
+        }
+    };
+    let seen = server.engine.status().await.revision;
+    let switched = run(server, attempt, command, seen).await;
+    match switched {
+        Some(Ok(reply)) => Ok(answer::document(reply.revision, &SwitchDoc::from(&reply))),
+        Some(Err(error)) => Err(Box::new(Problem::from_switch(&error, seen))),
+        None => {
+            let detail = "the command was begun; whether it ended is not known";
+            let problem = Problem::new(Code::Internal, detail);
+            Err(Box::new(problem.with_remedy("look at the status and at the gateway's log")))
+        }
+    }
+}
+
+async fn read_command<E: Commands>(
+    server: &Server<E>,
+    request: Request<Incoming>,
+    by: Caller,
+) -> Outcome<SwitchCommand> {
+    Query::parse(request.uri().query(), &[])?;
+    let (head, body) = request.into_parts();
+    let body = read(body, server.settings.bounds.read_timeout).await?;
+    change::parse(&head.headers, &body, server.settings.drain_timeout, by)
+}
+
+async fn read(body: Incoming, limit: Duration) -> Outcome<Bytes> {
+    let problem = match timeout(limit, Limited::new(body, CONTROL_BODY_BYTES_MAX).collect()).await {
+        Ok(Ok(body)) => return Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let detail = format!("the body has more than {CONTROL_BODY_BYTES_MAX} bytes");
+            Problem::new(Code::BodyTooLarge, detail)
+        }
+        Ok(Err(error)) => {
+            Problem::bad_request(vec![Fault::new("", format!("the body cannot be read: {error}"))])
+        }
+        Err(_) => {
+            let detail = format!("the body did not arrive within {}", show_duration(limit));
+            Problem::new(Code::ReadTimeout, detail)
+        }
+    };
+    Err(Box::new(problem))
+}
+
+/// Runs the command on a task of its own: hyper drops the call when its client leaves, and the
+/// audit must still learn how the command ended. `None` where that is not known.
+async fn run<E: Commands>(
+    server: &Arc<Server<E>>,
+    mut attempt: Attempt,
+    command: SwitchCommand,
+    seen: Revision,
+) -> Option<Result<SwitchReply, SwitchError>> {
+    attempt.asks(&command, seen);
+    let engine = server.engine.clone();
+    let given_up = server.given_up.clone();
+    let task = server.tasks.spawn(async move {
+        let switched = given_up.run_until_cancelled(engine.switch(command)).await?;
+        attempt.ended(match &switched {
+            Ok(reply) if reply.changed => "done",
+            Ok(_) => "unchanged",
+            Err(error) => error.code(),
+        });
+        Some(switched)
+    });
+    task.await.ok().flatten()
+}
+
+async fn caller(peer: &Peer) -> Caller {
+    let uid = peer.uid;
+    let name = tokio::task::spawn_blocking(move || users::user_name(uid)).await;
+    Caller { uid, name: name.unwrap_or_else(|_| format!("uid {uid}")), pid: peer.pid }
+}

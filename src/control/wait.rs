@@ -1,0 +1,215 @@
+//! `wait`: a condition, and its three outcomes: met, can never be met, timed out.
+
+use std::fmt;
+use std::str::FromStr;
+
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Commands, Event, Status};
+use crate::model::limits::WAIT_POLL;
+use crate::model::{Mode, ModeKind, NodeId, NodeRole, NodeState};
+
+/// What can be waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// The mode is in force and its switch has ended. Single without a node means any node.
+    Mode { kind: ModeKind, node: Option<NodeId> },
+    Node { node: NodeId, is: NodeCondition },
+    /// Of a procedure.
+    Phase(String),
+    ProcedureDone,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeCondition {
+    Ready,
+    Down,
+    /// Every worker routes past it, and nothing is left on it that the gateway holds.
+    Drained,
+}
+
+/// The text is no [`Condition`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no condition: write mode=cluster, mode=single[:NODE], mode=maintenance, \
+     node=NODE:ready, node=NODE:down, node=NODE:drained, phase=PHASE or procedure=done"
+)]
+pub struct InvalidCondition(String);
+
+/// One look at a condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Met,
+    NotYet,
+    /// And why.
+    Never(String),
+}
+
+/// How a wait ended.
+#[derive(Debug)]
+pub enum Waited {
+    Met(Status),
+    Never(String, Status),
+    TimedOut(Status),
+    Stopping,
+}
+
+impl FromStr for Condition {
+    type Err = InvalidCondition;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCondition> {
+        let invalid = || InvalidCondition(text.chars().take(128).collect());
+        let (subject, is) = text.split_once('=').ok_or_else(invalid)?;
+        match subject {
+            "mode" => mode_condition(is).ok_or_else(invalid),
+            "node" => {
+                let (node, is) = is.rsplit_once(':').ok_or_else(invalid)?;
+                let is = match is {
+                    "ready" => NodeCondition::Ready,
+                    "down" => NodeCondition::Down,
+                    "drained" => NodeCondition::Drained,
+                    _ => return Err(invalid()),
+                };
+                Ok(Self::Node { node: node.parse().map_err(|_| invalid())?, is })
+            }
+            "phase" if is.parse::<NodeId>().is_ok() => Ok(Self::Phase(is.to_owned())),
+            "procedure" if is == "done" => Ok(Self::ProcedureDone),
+            _ => Err(invalid()),
+        }
+    }
+}
+
+fn mode_condition(text: &str) -> Option<Condition> {
+    let (kind, node) = match text.split_once(':') {
+        Some((kind, node)) => (kind, Some(node.parse().ok()?)),
+        None => (text, None),
+    };
+    let kind = ModeKind::ALL.into_iter().find(|known| known.as_str() == kind)?;
+    let fits = node.is_none() || kind == ModeKind::Single;
+    fits.then_some(Condition::Mode { kind, node })
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mode { kind, node: None } => write!(f, "mode={kind}"),
+            Self::Mode { kind, node: Some(node) } => write!(f, "mode={kind}:{node}"),
+            Self::Node { node, is } => {
+                let is = match is {
+                    NodeCondition::Ready => "ready",
+                    NodeCondition::Down => "down",
+                    NodeCondition::Drained => "drained",
+                };
+                write!(f, "node={node}:{is}")
+            }
+            Self::Phase(phase) => write!(f, "phase={phase}"),
+            Self::ProcedureDone => f.write_str("procedure=done"),
+        }
+    }
+}
+
+impl Condition {
+    /// Is it true of this moment, and if not, can it become true?
+    pub fn judge(&self, status: &Status) -> Verdict {
+        match self {
+            Self::Mode { kind, node } => judge_mode(*kind, node.as_ref(), status),
+            Self::Node { node, is } => judge_node(node, *is, status),
+            Self::Phase(_) | Self::ProcedureDone => Verdict::Never("no procedure runs".to_owned()),
+        }
+    }
+}
+
+fn judge_mode(kind: ModeKind, node: Option<&NodeId>, status: &Status) -> Verdict {
+    if let Some(node) = node {
+        match status.nodes.iter().find(|known| known.id == *node) {
+            None => return unknown(node, status),
+            Some(known) if known.role == NodeRole::Worker => {
+                return Verdict::Never(format!("node {node} has role worker: it takes no traffic"));
+            }
+            Some(_) => {}
+        }
+    }
+    let right = match &status.mode {
+        Mode::Cluster => kind == ModeKind::Cluster,
+        Mode::Maintenance => kind == ModeKind::Maintenance,
+        Mode::Single(kept) => {
+            kind == ModeKind::Single && node.is_none_or(|wanted| wanted == kept)
+        }
+    };
+    // While a switch runs, the old routes may still carry something.
+    if right && status.switch.is_none() { Verdict::Met } else { Verdict::NotYet }
+}
+
+fn judge_node(node: &NodeId, is: NodeCondition, status: &Status) -> Verdict {
+    let Some(known) = status.nodes.iter().find(|known| known.id == *node) else {
+        return unknown(node, status);
+    };
+    let met = match is {
+        NodeCondition::Ready => known.state == NodeState::Ready,
+        NodeCondition::Down => known.state == NodeState::Down,
+        NodeCondition::Drained => {
+            // Before the fence, or with a worker that did not confirm it, a request may still be
+            // written to a node that the table no longer names.
+            let fenced = status.switch.as_ref().is_none_or(|switch| switch.fenced);
+            let passed_by = !known.routed && fenced && status.unfenced_workers.is_empty();
+            passed_by && known.in_flight == 0 && known.tunnels == 0
+        }
+    };
+    if met { Verdict::Met } else { Verdict::NotYet }
+}
+
+fn unknown(node: &NodeId, status: &Status) -> Verdict {
+    let known: Vec<&str> = status.nodes.iter().map(|node| node.id.as_str()).collect();
+    Verdict::Never(format!("there is no node {node}; the nodes are {}", known.join(", ")))
+}
+
+/// Waits. An event makes it look again at once; what moves without events (counts) is seen within
+/// [`WAIT_POLL`]. Dropping the future ends the wait.
+pub async fn wait<E: Commands>(
+    engine: &E,
+    condition: &Condition,
+    deadline: Instant,
+    stop: &CancellationToken,
+) -> Waited {
+    // Listening begins before the first look, so that nothing falls between the two.
+    let (_, events) = engine.events(None);
+    let mut events = Some(events);
+    loop {
+        let status = engine.status().await;
+        match condition.judge(&status) {
+            Verdict::Met => return Waited::Met(status),
+            Verdict::Never(why) => return Waited::Never(why, status),
+            Verdict::NotYet if deadline <= Instant::now() => return Waited::TimedOut(status),
+            Verdict::NotYet => {}
+        }
+        let next_look = deadline.min(Instant::now() + WAIT_POLL);
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Waited::Stopping,
+            () = something_happened(&mut events) => {}
+            () = sleep_until(next_look) => {}
+        }
+    }
+}
+
+/// Resolves at the next event, and takes those that came with it: one look answers all of them.
+async fn something_happened(events: &mut Option<Receiver<Event>>) {
+    let Some(receiver) = events else { return std::future::pending().await };
+    let mut closed = matches!(receiver.recv().await, Err(RecvError::Closed));
+    loop {
+        match receiver.try_recv() {
+            Ok(_) | Err(TryRecvError::Lagged(_)) => {}
+            Err(TryRecvError::Empty) => break,
+            Err(TryRecvError::Closed) => {
+                closed = true;
+                break;
+            }
+        }
+    }
+    if closed {
+        *events = None;
+    }
+}

@@ -1,0 +1,216 @@
+//! What is true now, and what was before.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{BackNode, HistoryEntry, JournalState, RunningSwitch, Status};
+use crate::model::{Mode, Revision, Timestamp};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModeDoc {
+    /// `cluster`, `single` or `maintenance`.
+    pub kind: String,
+    /// The kept node in single mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+}
+
+impl From<&Mode> for ModeDoc {
+    fn from(mode: &Mode) -> Self {
+        Self { kind: mode.kind().to_string(), node: mode.node().map(ToString::to_string) }
+    }
+}
+
+impl fmt::Display for ModeDoc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.node {
+            Some(node) => write!(f, "{} {node}", self.kind),
+            None => f.write_str(&self.kind),
+        }
+    }
+}
+
+/// `GET /v1/status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StatusDoc {
+    pub taken: String,
+    pub mode: ModeDoc,
+    pub revision: u64,
+    pub generation: u64,
+    pub since: String,
+    pub by: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch: Option<RunningSwitchDoc>,
+    /// `ok` or `degraded`.
+    pub journal: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_detail: Option<String>,
+    /// Workers that do not confirm the published table.
+    pub sick_workers: Vec<usize>,
+    pub warnings: Vec<String>,
+    pub nodes: Vec<NodeDoc>,
+    pub listen: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<String>,
+    pub version: String,
+    pub pid: u32,
+    pub started: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunningSwitchDoc {
+    pub from: ModeDoc,
+    pub to: ModeDoc,
+    pub revision: u64,
+    pub began: String,
+    pub fenced: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeDoc {
+    pub id: String,
+    pub address: String,
+    pub resolved: Vec<String>,
+    pub role: String,
+    pub weight: u16,
+    pub state: String,
+    pub reason: String,
+    pub since: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_answer: Option<AnswerDoc>,
+    pub routed: bool,
+    pub ejected: bool,
+    pub in_flight: usize,
+    pub tunnels: usize,
+    pub abandoned: u64,
+}
+
+/// What a node last said to a probe.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AnswerDoc {
+    pub at: String,
+    pub text: String,
+}
+
+/// `GET /v1/nodes`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodesDoc {
+    pub revision: u64,
+    pub mode: ModeDoc,
+    pub nodes: Vec<NodeDoc>,
+}
+
+/// `GET /v1/history`: the last switches, the youngest first.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HistoryDoc {
+    pub revision: u64,
+    pub history: Vec<PastSwitchDoc>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PastSwitchDoc {
+    pub revision: u64,
+    pub at: String,
+    pub by: String,
+    pub from: ModeDoc,
+    pub to: ModeDoc,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    pub forced: bool,
+    pub finished: bool,
+}
+
+impl From<&Status> for StatusDoc {
+    fn from(status: &Status) -> Self {
+        let (journal, journal_detail) = match &status.journal {
+            JournalState::Ok => ("ok", None),
+            JournalState::Degraded(cause) => ("degraded", Some(cause.clone())),
+        };
+        Self {
+            taken: status.taken.to_string(),
+            mode: (&status.mode).into(),
+            revision: status.revision.0,
+            generation: status.generation.0,
+            since: status.since.to_string(),
+            by: status.by.clone(),
+            why: status.why.clone(),
+            doubt: status.doubt.clone(),
+            switch: status.switch.as_ref().map(RunningSwitchDoc::from),
+            journal: journal.to_owned(),
+            journal_detail,
+            sick_workers: status.unfenced_workers.clone(),
+            warnings: status.warnings.clone(),
+            nodes: status.nodes.iter().map(NodeDoc::from).collect(),
+            listen: status.listen.iter().map(ToString::to_string).collect(),
+            admin: status.admin.map(|address| address.to_string()),
+            version: status.version.to_owned(),
+            pid: status.pid,
+            started: status.started.to_string(),
+        }
+    }
+}
+
+impl From<&RunningSwitch> for RunningSwitchDoc {
+    fn from(switch: &RunningSwitch) -> Self {
+        Self {
+            from: (&switch.from).into(),
+            to: (&switch.to).into(),
+            revision: switch.revision.0,
+            began: switch.began.to_string(),
+            fenced: switch.fenced,
+        }
+    }
+}
+
+impl From<&BackNode> for NodeDoc {
+    fn from(node: &BackNode) -> Self {
+        let answer = |(at, text): &(Timestamp, String)| AnswerDoc { at: Timestamp::to_string(at), text: text.clone() };
+        Self {
+            id: node.id.to_string(),
+            address: node.address.clone(),
+            resolved: node.resolved.iter().map(ToString::to_string).collect(),
+            role: node.role.to_string(),
+            weight: node.weight.value(),
+            state: node.state.to_string(),
+            reason: node.reason.clone(),
+            since: node.since.to_string(),
+            last_answer: node.last_answer.as_ref().map(answer),
+            routed: node.routed,
+            ejected: node.ejected,
+            in_flight: node.in_flight,
+            tunnels: node.tunnels,
+            abandoned: node.abandoned,
+        }
+    }
+}
+
+impl From<&Status> for NodesDoc {
+    fn from(status: &Status) -> Self {
+        Self {
+            revision: status.revision.0,
+            mode: (&status.mode).into(),
+            nodes: status.nodes.iter().map(NodeDoc::from).collect(),
+        }
+    }
+}
+
+impl HistoryDoc {
+    pub fn new(revision: Revision, entries: &[HistoryEntry]) -> Self {
+        let past = |entry: &HistoryEntry| PastSwitchDoc {
+            revision: entry.revision.0,
+            at: entry.at.to_string(),
+            by: entry.by.clone(),
+            from: (&entry.from).into(),
+            to: (&entry.to).into(),
+            why: entry.why.clone(),
+            forced: entry.forced,
+            finished: entry.finished,
+        };
+        Self { revision: revision.0, history: entries.iter().map(past).collect() }
+    }
+}

@@ -1,0 +1,113 @@
+//! A switch as it is asked for and answered, and a wait that was met.
+
+use serde::{Deserialize, Serialize};
+
+use super::ModeDoc;
+use crate::engine::{Acknowledged, NodeLeft, Objection, SwitchReply};
+
+/// Body of `PUT /v1/mode`, as a client writes it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SwitchBody {
+    pub kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// As `30s`, or a number of seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_timeout: Option<String>,
+    /// `drained` or `fenced`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub force: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// Answer to `PUT /v1/mode`: the effect is true.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SwitchDoc {
+    /// `false` where the mode was already the one asked for.
+    pub changed: bool,
+    pub mode: ModeDoc,
+    pub revision: u64,
+    pub generation: u64,
+    /// `drained` or `fenced`: how far the switch had come.
+    pub acknowledged: String,
+    pub removed: Vec<NodeLeftDoc>,
+    pub forced_over: Vec<ObjectionDoc>,
+    /// `ok` or `degraded`.
+    pub journal: String,
+    pub took_ms: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeLeftDoc {
+    pub node: String,
+    pub in_flight: usize,
+    pub cut: usize,
+    pub tunnels_closed: usize,
+    pub abandoned: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectionDoc {
+    pub code: String,
+    pub detail: String,
+    pub remedy: String,
+    /// May `force` with a reason go over it?
+    pub may_be_forced: bool,
+}
+
+/// Answer to `GET /v1/wait` where the condition is met.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WaitDoc {
+    pub condition: String,
+    /// `met`; the other two outcomes are problems.
+    pub outcome: String,
+    pub revision: u64,
+    pub mode: ModeDoc,
+    pub took_ms: u64,
+}
+
+impl From<&SwitchReply> for SwitchDoc {
+    fn from(reply: &SwitchReply) -> Self {
+        let acknowledged = match reply.acknowledged {
+            Acknowledged::Drained => "drained",
+            Acknowledged::Fenced => "fenced",
+        };
+        Self {
+            changed: reply.changed,
+            mode: (&reply.mode).into(),
+            revision: reply.revision.0,
+            generation: reply.generation.0,
+            acknowledged: acknowledged.to_owned(),
+            removed: reply.removed.iter().map(NodeLeftDoc::from).collect(),
+            forced_over: reply.forced_over.iter().map(ObjectionDoc::from).collect(),
+            journal: if reply.journal_degraded { "degraded" } else { "ok" }.to_owned(),
+            took_ms: u64::try_from(reply.took.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl From<&NodeLeft> for NodeLeftDoc {
+    fn from(left: &NodeLeft) -> Self {
+        Self {
+            node: left.node.to_string(),
+            in_flight: left.in_flight,
+            cut: left.cut,
+            tunnels_closed: left.tunnels_closed,
+            abandoned: left.abandoned,
+        }
+    }
+}
+
+impl From<&Objection> for ObjectionDoc {
+    fn from(objection: &Objection) -> Self {
+        Self {
+            code: objection.code().to_owned(),
+            detail: objection.to_string(),
+            remedy: objection.remedy(),
+            may_be_forced: objection.may_be_forced(),
+        }
+    }
+}
