@@ -53,8 +53,7 @@ impl Access {
     /// The highest role that the caller's user or any of its groups has.
     pub(super) fn role(&self, peer: &Peer, socket_gid: u32) -> Role {
         let in_group = |gids: &BTreeSet<u32>| peer.gids.iter().any(|gid| gids.contains(gid));
-        let by_socket =
-            if peer.gids.contains(&socket_gid) { self.group_role } else { Role::None };
+        let by_socket = if peer.gids.contains(&socket_gid) { self.group_role } else { Role::None };
         let operator = peer.uid == 0
             || peer.uid == self.own_uid
             || self.operator_uids.contains(&peer.uid)

@@ -50,7 +50,11 @@ pub fn stream(body: Body, content_type: &'static str) -> Response<Body> {
     response
 }
 
-fn json(status: StatusCode, content_type: &'static str, document: &impl Serialize) -> Response<Body> {
+fn json(
+    status: StatusCode,
+    content_type: &'static str,
+    document: &impl Serialize,
+) -> Response<Body> {
     let mut bytes = serde_json::to_vec(document)
         .expect("the wire's documents hold only strings, numbers and lists under string keys");
     bytes.push(b'\n'); // Kind to people who use curl.

@@ -77,9 +77,7 @@ fn target(fields: &Fields, faults: &mut Vec<Fault>) -> Option<Mode> {
         (ModeKind::Single, None) => {
             none(Fault::new("node", "missing: single needs the node that is kept"), faults)
         }
-        (kind, _) if named => {
-            none(Fault::new("node", format!("{kind} takes no node")), faults)
-        }
+        (kind, _) if named => none(Fault::new("node", format!("{kind} takes no node")), faults),
         (ModeKind::Cluster, _) => Some(Mode::Cluster),
         (ModeKind::Maintenance, _) => Some(Mode::Maintenance),
     }
@@ -111,10 +109,7 @@ fn idempotency_key(headers: &HeaderMap) -> Checked<String> {
     Ok(Some(key.to_owned()))
 }
 
-fn single_header<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-) -> Result<Option<&'a str>, Fault> {
+fn single_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Fault> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {

@@ -49,7 +49,9 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "s", "-1s", "1.5s", "1d", "1 s", "99999999999999999999s", "9999999999999999h"] {
+        for text in
+            ["", "s", "-1s", "1.5s", "1d", "1 s", "99999999999999999999s", "9999999999999999h"]
+        {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }

@@ -31,7 +31,11 @@ impl Query {
                 pairs.push((name, value));
             }
         }
-        if faults.is_empty() { Ok(Self(pairs)) } else { Err(Box::new(Problem::bad_request(faults))) }
+        if faults.is_empty() {
+            Ok(Self(pairs))
+        } else {
+            Err(Box::new(Problem::bad_request(faults)))
+        }
     }
 
     pub fn text(&self, name: &str) -> Option<&str> {

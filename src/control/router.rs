@@ -29,7 +29,10 @@ use crate::model::{Mode, Revision};
 /// What became of a connection at the door.
 #[derive(Clone, Debug)]
 pub enum Admission {
-    Admitted { peer: Peer, role: Role },
+    Admitted {
+        peer: Peer,
+        role: Role,
+    },
     /// Every slot that this caller may have is taken.
     Full,
     /// No role.
@@ -131,10 +134,7 @@ async fn route<E: Commands>(
     }
 }
 
-async fn history<E: Commands>(
-    server: &Server<E>,
-    query: Option<&str>,
-) -> Outcome<Response<Body>> {
+async fn history<E: Commands>(server: &Server<E>, query: Option<&str>) -> Outcome<Response<Body>> {
     let query = Query::parse(query, &["limit"])?;
     let what = format!("must be a number from 1 to {HISTORY_MAX}");
     let limit = query.value("limit", &what)?.unwrap_or(HISTORY_SHOWN);
@@ -154,10 +154,7 @@ fn listen<E: Commands>(server: &Server<E>, query: Option<&str>) -> Outcome<Respo
     Ok(answer::stream(body, "application/x-ndjson"))
 }
 
-async fn waited<E: Commands>(
-    server: &Server<E>,
-    query: Option<&str>,
-) -> Outcome<Response<Body>> {
+async fn waited<E: Commands>(server: &Server<E>, query: Option<&str>) -> Outcome<Response<Body>> {
     let query = Query::parse(query, &["for", "timeout"])?;
     let (condition, limit) = wait_parameters(&query)?;
     let began = Instant::now();

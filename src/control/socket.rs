@@ -39,7 +39,12 @@ pub enum SocketError {
     #[error("{} is there and is no socket; move it away, or choose another path", .path.display())]
     NotASocket { path: PathBuf },
     #[error("cannot {action} {}: {source}{}", .path.display(), remedy(.source))]
-    Io { action: &'static str, path: PathBuf, #[source] source: io::Error },
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
 }
 
 fn remedy(error: &io::Error) -> &'static str {
@@ -268,17 +273,11 @@ mod tests {
         let folder = folder();
         let path = folder.path().join("control.sock");
         fs::write(&path, "precious").expect("written");
-        assert!(matches!(
-            ControlListener::bind(&path, None),
-            Err(SocketError::NotASocket { .. })
-        ));
+        assert!(matches!(ControlListener::bind(&path, None), Err(SocketError::NotASocket { .. })));
         assert_eq!(fs::read_to_string(&path).expect("read"), "precious");
         let link = folder.path().join("link.sock");
         std::os::unix::fs::symlink(&path, &link).expect("linked");
-        assert!(matches!(
-            ControlListener::bind(&link, None),
-            Err(SocketError::NotASocket { .. })
-        ));
+        assert!(matches!(ControlListener::bind(&link, None), Err(SocketError::NotASocket { .. })));
     }
 
     #[test]

@@ -16,8 +16,14 @@ use crate::model::{Mode, ModeKind, NodeId, NodeRole, NodeState};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// The mode is in force and its switch has ended. Single without a node means any node.
-    Mode { kind: ModeKind, node: Option<NodeId> },
-    Node { node: NodeId, is: NodeCondition },
+    Mode {
+        kind: ModeKind,
+        node: Option<NodeId>,
+    },
+    Node {
+        node: NodeId,
+        is: NodeCondition,
+    },
     /// Of a procedure.
     Phase(String),
     ProcedureDone,
@@ -135,9 +141,7 @@ fn judge_mode(kind: ModeKind, node: Option<&NodeId>, status: &Status) -> Verdict
     let right = match &status.mode {
         Mode::Cluster => kind == ModeKind::Cluster,
         Mode::Maintenance => kind == ModeKind::Maintenance,
-        Mode::Single(kept) => {
-            kind == ModeKind::Single && node.is_none_or(|wanted| wanted == kept)
-        }
+        Mode::Single(kept) => kind == ModeKind::Single && node.is_none_or(|wanted| wanted == kept),
     };
     // While a switch runs, the old routes may still carry something.
     if right && status.switch.is_none() { Verdict::Met } else { Verdict::NotYet }

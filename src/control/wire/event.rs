@@ -101,11 +101,9 @@ impl From<&EventKind> for What {
             EventKind::SwitchFenced { to, generation } => {
                 Self::SwitchFenced { to: to.into(), generation: generation.0 }
             }
-            EventKind::SwitchFinished { to, cut, tunnels_closed } => Self::SwitchFinished {
-                to: to.into(),
-                cut: *cut,
-                tunnels_closed: *tunnels_closed,
-            },
+            EventKind::SwitchFinished { to, cut, tunnels_closed } => {
+                Self::SwitchFinished { to: to.into(), cut: *cut, tunnels_closed: *tunnels_closed }
+            }
             EventKind::FenceIncomplete { to, workers } => {
                 Self::FenceIncomplete { to: to.into(), workers: workers.clone() }
             }

@@ -169,7 +169,10 @@ impl From<&RunningSwitch> for RunningSwitchDoc {
 
 impl From<&BackNode> for NodeDoc {
     fn from(node: &BackNode) -> Self {
-        let answer = |(at, text): &(Timestamp, String)| AnswerDoc { at: Timestamp::to_string(at), text: text.clone() };
+        let answer = |(at, text): &(Timestamp, String)| AnswerDoc {
+            at: Timestamp::to_string(at),
+            text: text.clone(),
+        };
         Self {
             id: node.id.to_string(),
             address: node.address.clone(),

@@ -1,0 +1,210 @@
+//! What the verbs that talk to a running gateway share: its socket, their streams, their failures.
+
+use std::env;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+use super::exit::Exit;
+use crate::control::client::{Client, ClientError};
+use crate::control::problem::{Code, Problem};
+
+/// Which gateway is meant.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ControlArgs {
+    /// The gateway's control socket.
+    #[arg(long = "control", env = "DRAWSPAN_CONTROL", value_name = "PATH", global = true)]
+    pub control: Option<PathBuf>,
+}
+
+impl ControlArgs {
+    pub fn client(&self) -> Client {
+        Client::new(self.control.clone().unwrap_or_else(default_control_path))
+    }
+}
+
+/// Where the gateway of this user has its control socket, unless told otherwise.
+pub fn default_control_path() -> PathBuf {
+    let uid = rustix::process::getuid();
+    if uid.is_root() {
+        return PathBuf::from("/run/drawspan/control.sock");
+    }
+    match env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty()) {
+        Some(folder) => PathBuf::from(folder).join("drawspan/control.sock"),
+        None => PathBuf::from(format!("/tmp/drawspan-{}/control.sock", uid.as_raw())),
+    }
+}
+
+/// Where a verb writes: results to `out`, diagnostics to `err`.
+pub struct Terminal<'a> {
+    pub out: &'a mut dyn Write,
+    pub err: &'a mut dyn Write,
+    /// Does `out` end at a person, so that a screen can be drawn anew?
+    pub screen: Screen,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Screen {
+    Redrawn,
+    Appended,
+}
+
+/// Which form of an answer goes to `out`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Human,
+    Json,
+}
+
+impl Form {
+    pub const fn json(json: bool) -> Self {
+        if json { Self::Json } else { Self::Human }
+    }
+}
+
+/// Why a verb did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    Control(#[from] ClientError),
+    #[error("cannot write the answer: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// Runs one verb on a small runtime of its own and on the process's streams.
+pub fn run(form: Form, verb: impl AsyncFnOnce(&mut Terminal<'_>) -> Result<Exit, Failure>) -> Exit {
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    let screen = if stdout.is_terminal() { Screen::Redrawn } else { Screen::Appended };
+    let (mut out, mut err) = (stdout.lock(), stderr.lock());
+    let mut terminal = Terminal { out: &mut out, err: &mut err, screen };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = writeln!(terminal.err, "error: cannot start a runtime: {error}");
+            return Exit::Internal;
+        }
+    };
+    let ended = runtime.block_on(verb(&mut terminal));
+    let flushed = terminal.out.flush();
+    let ended = ended.and_then(|exit| flushed.map(|()| exit).map_err(Failure::from));
+    conclude(ended, form, &mut terminal)
+}
+
+/// Tells a failure, and turns it into an exit code. A reader that has seen enough is no failure.
+pub fn conclude(ended: Result<Exit, Failure>, form: Form, terminal: &mut Terminal<'_>) -> Exit {
+    match ended {
+        Ok(exit) => exit,
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::True,
+        Err(Failure::Output(error)) => {
+            let _ = writeln!(terminal.err, "error: cannot write the answer: {error}");
+            Exit::Internal
+        }
+        Err(Failure::Control(error)) => {
+            // Nothing can be done about a diagnosis that nobody takes; the code still tells.
+            let _ = tell(&error, form, terminal);
+            exit_of(&error)
+        }
+    }
+}
+
+fn tell(error: &ClientError, form: Form, terminal: &mut Terminal<'_>) -> io::Result<()> {
+    writeln!(terminal.err, "error: {}", printable(&error.to_string()))?;
+    if let ClientError::Problem(problem) = error {
+        objections(problem, terminal.err)?;
+        if form == Form::Json {
+            writeln!(terminal.out, "{}", serde_json::to_string(problem)?)?;
+        }
+    }
+    if let Some(remedy) = error.remedy() {
+        writeln!(terminal.err, "remedy: {}", printable(&remedy))?;
+    }
+    terminal.err.flush()
+}
+
+fn objections(problem: &Problem, err: &mut dyn Write) -> io::Result<()> {
+    for objection in &problem.objections {
+        let force = if objection.may_be_forced {
+            "--force --why TEXT goes over it"
+        } else {
+            "cannot be forced"
+        };
+        writeln!(err, "  - {} [{}]", printable(&objection.detail), printable(&objection.code))?;
+        writeln!(err, "    remedy: {} ({force})", printable(&objection.remedy))?;
+    }
+    if problem.faults.len() > 1 {
+        for fault in &problem.faults {
+            writeln!(err, "  - {}", printable(&fault.to_string()))?;
+        }
+    }
+    if let (Some(revision), Some(mode)) = (problem.revision, &problem.mode) {
+        writeln!(err, "  revision {revision}, mode {}", printable(&mode.to_string()))?;
+    }
+    Ok(())
+}
+
+fn exit_of(error: &ClientError) -> Exit {
+    match error {
+        ClientError::NoSocket { .. }
+        | ClientError::NotServed { .. }
+        | ClientError::Connect { .. }
+        | ClientError::Interrupted { .. } => Exit::Unreachable,
+        ClientError::Denied { .. } => Exit::NotAllowed,
+        ClientError::TooLong { .. } => Exit::Usage,
+        ClientError::Foreign { .. } => Exit::Internal,
+        ClientError::Problem(problem) => exit_of_problem(problem),
+    }
+}
+
+fn exit_of_problem(problem: &Problem) -> Exit {
+    // A code that only a newer gateway knows is at least not a success.
+    let Ok(code) = problem.code.parse::<Code>() else { return Exit::Internal };
+    match code {
+        Code::BadRequest | Code::UnknownNode | Code::BodyTooLarge | Code::IdempotencyKeyReused => {
+            Exit::Usage
+        }
+        Code::Refused | Code::SwitchInProgress | Code::JournalDegraded => Exit::Refused,
+        Code::LostRace | Code::Superseded => Exit::LostRace,
+        Code::TimedOut => Exit::TimedOut,
+        Code::CanNeverBeMet => Exit::Never,
+        Code::Busy | Code::Stopping => Exit::Unreachable,
+        Code::NotAllowed => Exit::NotAllowed,
+        Code::NotFound
+        | Code::MethodNotAllowed
+        | Code::ReadTimeout
+        | Code::FenceIncomplete
+        | Code::Internal => Exit::Internal,
+    }
+}
+
+/// Some of what is shown was said by a node: it must not command the terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_says_cannot_command_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\r\n"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn no_problem_ends_a_verb_with_success() {
+        for code in Code::ALL {
+            assert_ne!(exit_of_problem(&Problem::new(code, "x")), Exit::True, "{code:?}");
+        }
+        let newer = Problem { code: "unheard_of".into(), ..Problem::new(Code::Internal, "x") };
+        assert_eq!(exit_of_problem(&newer), Exit::Internal);
+    }
+
+    #[test]
+    fn a_reader_that_left_is_no_failure_and_a_full_disk_is() {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut terminal = Terminal { out: &mut out, err: &mut err, screen: Screen::Appended };
+        let left = Failure::Output(io::ErrorKind::BrokenPipe.into());
+        assert_eq!(conclude(Err(left), Form::Human, &mut terminal), Exit::True);
+        let full = Failure::Output(io::ErrorKind::StorageFull.into());
+        assert_eq!(conclude(Err(full), Form::Human, &mut terminal), Exit::Internal);
+    }
+}
