@@ -226,3 +226,44 @@ impl Slots {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bounds(connections_max: usize, connections_reserved: usize) -> Bounds {
+        Bounds { connections_max, connections_reserved, ..Bounds::default() }
+    }
+
+    fn take(slots: &Slots, role: Role) -> Option<(Admission, OwnedSemaphorePermit)> {
+        slots.seat(Peer { uid: 1, pid: None, gids: vec![] }, role)
+    }
+
+    fn is_admitted(seat: Option<&(Admission, OwnedSemaphorePermit)>) -> bool {
+        matches!(seat, Some((Admission::Admitted { .. }, _)))
+    }
+
+    #[test]
+    fn viewers_that_take_every_seat_leave_some_to_operators() {
+        let slots = Slots::new(&bounds(3, 1));
+        let viewers: Vec<_> = (0..3).map(|_| take(&slots, Role::Viewer)).collect();
+        assert!(is_admitted(viewers[0].as_ref()) && is_admitted(viewers[1].as_ref()));
+        assert!(matches!(viewers[2], Some((Admission::Full, _))));
+        let operator = take(&slots, Role::Operator);
+        assert!(is_admitted(operator.as_ref()));
+        assert!(!is_admitted(take(&slots, Role::Operator).as_ref()));
+        drop(viewers);
+        assert!(is_admitted(take(&slots, Role::Viewer).as_ref()));
+    }
+
+    #[test]
+    fn strangers_cost_no_seat_and_a_flood_of_them_is_closed_unanswered() {
+        let slots = Slots::new(&bounds(2, 1));
+        let strangers: Vec<_> =
+            (0..CONTROL_TURNED_AWAY_MAX).map(|_| take(&slots, Role::None)).collect();
+        assert!(strangers.iter().all(|seat| matches!(seat, Some((Admission::Stranger(_), _)))));
+        assert!(take(&slots, Role::None).is_none());
+        assert!(is_admitted(take(&slots, Role::Viewer).as_ref()));
+        assert!(is_admitted(take(&slots, Role::Operator).as_ref()));
+    }
+}

@@ -217,3 +217,126 @@ async fn something_happened(events: &mut Option<Receiver<Event>>) {
         *events = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{BackNode, JournalState, RunningSwitch};
+    use crate::model::{Generation, Revision, Timestamp, Weight};
+
+    fn node(id: &str, role: NodeRole) -> BackNode {
+        BackNode {
+            id: id.parse().expect("a legal id"),
+            address: "h:1".into(),
+            resolved: vec![],
+            role,
+            weight: Weight::ONE,
+            state: NodeState::Ready,
+            reason: String::new(),
+            since: Timestamp::from_millis(0),
+            last_answer: None,
+            routed: role == NodeRole::Request,
+            ejected: false,
+            in_flight: 0,
+            tunnels: 0,
+            abandoned: 0,
+        }
+    }
+
+    fn status(mode: Mode) -> Status {
+        let moment = Timestamp::from_millis(0);
+        Status {
+            taken: moment,
+            mode,
+            revision: Revision(1),
+            generation: Generation(1),
+            since: moment,
+            by: "root".into(),
+            why: None,
+            doubt: None,
+            switch: None,
+            journal: JournalState::Ok,
+            unfenced_workers: vec![],
+            warnings: vec![],
+            nodes: vec![node("n1", NodeRole::Request), node("w1", NodeRole::Worker)],
+            listen: vec![],
+            admin: None,
+            version: "0",
+            pid: 1,
+            started: moment,
+        }
+    }
+
+    fn judge(condition: &str, status: &Status) -> Verdict {
+        condition.parse::<Condition>().expect("a condition").judge(status)
+    }
+
+    fn single() -> Mode {
+        Mode::Single("n1".parse().expect("a legal id"))
+    }
+
+    #[test]
+    fn a_condition_reads_back_what_it_shows_and_nonsense_is_refused() {
+        for text in [
+            "mode=cluster",
+            "mode=single",
+            "mode=single:n1",
+            "mode=maintenance",
+            "node=n1:ready",
+            "node=n1:down",
+            "node=n1:drained",
+            "phase=backup",
+            "procedure=done",
+        ] {
+            assert_eq!(text.parse::<Condition>().expect(text).to_string(), text);
+        }
+        for text in ["", "mode", "mode=", "mode=open", "mode=cluster:n1", "node=n1", "node=:down"] {
+            assert!(text.parse::<Condition>().is_err(), "{text}");
+        }
+        for text in ["node=N1:down", "node=n1:asleep", "phase=", "procedure=x", "mode=single:"] {
+            assert!(text.parse::<Condition>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mode_is_met_once_its_switch_has_ended() {
+        let mut status = status(single());
+        assert_eq!(judge("mode=single", &status), Verdict::Met);
+        assert_eq!(judge("mode=single:n1", &status), Verdict::Met);
+        assert_eq!(judge("mode=cluster", &status), Verdict::NotYet);
+        status.switch = Some(RunningSwitch {
+            from: Mode::Cluster,
+            to: single(),
+            revision: Revision(2),
+            began: Timestamp::from_millis(0),
+            fenced: true,
+        });
+        assert_eq!(judge("mode=single:n1", &status), Verdict::NotYet);
+    }
+
+    #[test]
+    fn what_names_an_unknown_node_or_a_worker_can_never_be_met() {
+        let status = status(Mode::Cluster);
+        for condition in ["mode=single:n9", "mode=single:w1", "node=n9:ready", "procedure=done"] {
+            assert!(matches!(judge(condition, &status), Verdict::Never(_)), "{condition}");
+        }
+        assert_eq!(judge("node=w1:ready", &status), Verdict::Met);
+    }
+
+    #[test]
+    fn a_node_is_drained_when_nothing_is_left_and_nothing_more_can_come() {
+        let mut status = status(Mode::Maintenance);
+        let drained = |status: &Status| judge("node=n1:drained", status) == Verdict::Met;
+        assert!(!drained(&status), "still routed");
+        status.nodes[0].routed = false;
+        assert!(drained(&status));
+        status.nodes[0].in_flight = 1;
+        assert!(!drained(&status));
+        status.nodes[0].in_flight = 0;
+        status.nodes[0].tunnels = 1;
+        assert!(!drained(&status));
+        status.nodes[0].tunnels = 0;
+        status.unfenced_workers = vec![0];
+        assert!(!drained(&status), "a worker may still route the old way");
+    }
+}
