@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout};
 
 use super::access::Role;
@@ -262,12 +262,16 @@ async fn read_command<E: Commands>(
 }
 
 async fn read(body: Incoming, limit: Duration) -> Outcome<Bytes> {
+    let too_large = || {
+        let detail = format!("the body has more than {CONTROL_BODY_BYTES_MAX} bytes");
+        Problem::new(Code::BodyTooLarge, detail)
+    };
+    if usize::try_from(body.size_hint().lower()).is_ok_and(|size| CONTROL_BODY_BYTES_MAX < size) {
+        return Err(Box::new(too_large()));
+    }
     let problem = match timeout(limit, Limited::new(body, CONTROL_BODY_BYTES_MAX).collect()).await {
         Ok(Ok(body)) => return Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let detail = format!("the body has more than {CONTROL_BODY_BYTES_MAX} bytes");
-            Problem::new(Code::BodyTooLarge, detail)
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => too_large(),
         Ok(Err(error)) => {
             Problem::bad_request(vec![Fault::new("", format!("the body cannot be read: {error}"))])
         }

@@ -81,12 +81,15 @@ async fn a_body_over_the_limit_is_413_whether_it_says_so_or_not() {
     let big = "x".repeat(70_000);
     let announced =
         format!("PUT /v1/mode HTTP/1.1\r\nhost: g\r\ncontent-length: 70000\r\n\r\n{big}");
-    assert!(raw(&gateway.path, announced.as_bytes()).await.starts_with("HTTP/1.1 413"));
+    let answer = raw(&gateway.path, announced.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     let chunked = format!(
         "PUT /v1/mode HTTP/1.1\r\nhost: g\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{big}\r\n",
         big.len()
     );
-    assert!(raw(&gateway.path, chunked.as_bytes()).await.starts_with("HTTP/1.1 413"));
+    let answer = raw(&gateway.path, chunked.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(answer.contains("\"code\":\"body_too_large\""), "{answer}");
 }
 
 #[tokio::test]

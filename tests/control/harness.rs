@@ -309,11 +309,11 @@ pub async fn until_answered(gateway: &Gateway) {
     }
 }
 
-/// Sends bytes and returns everything that comes back, however it ends.
+/// Sends bytes and returns everything that comes back until the gateway closes. It does not say
+/// that nothing more will come: to the gateway that means that its client left.
 pub async fn raw(path: &Path, bytes: &[u8]) -> String {
     let mut stream = UnixStream::connect(path).await.expect("connects");
     let _ = stream.write_all(bytes).await;
-    let _ = stream.shutdown().await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, FromArgMatches};
+use clap::Args;
 use drawspan::cli::client::{Failure, Form, Screen, Terminal, conclude};
 use drawspan::cli::events::{EventsArgs, follow};
 use drawspan::cli::exit::Exit;
