@@ -27,7 +27,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
 pub fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     for (unit, per_unit) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
-        if millis != 0 && millis % per_unit == 0 {
+        if millis != 0 && millis.is_multiple_of(per_unit) {
             return format!("{}{unit}", millis / per_unit);
         }
     }

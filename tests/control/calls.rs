@@ -93,6 +93,18 @@ async fn a_body_over_the_limit_is_413_whether_it_says_so_or_not() {
 }
 
 #[tokio::test]
+async fn curl_hears_that_its_body_is_too_large_while_it_still_sends() {
+    let gateway = Gateway::start(Fake::new()).await;
+    let big = tempfile::NamedTempFile::new().expect("a file");
+    big.as_file().set_len(8 << 20).expect("grown");
+    let data = format!("@{}", big.path().display());
+    // Without "Expect: 100-continue" it does not ask first.
+    let arguments = ["-X", "PUT", "-H", "Expect:", "--data-binary", &data, "http://g/v1/mode"];
+    let answer = run_curl(&gateway.path, &arguments).await;
+    assert!(answer.contains("\"code\":\"body_too_large\""), "{answer}");
+}
+
+#[tokio::test]
 async fn a_refusal_lists_every_objection() {
     let node = || "n2".parse().expect("a legal id");
     let refused = SwitchError::Refused(vec![

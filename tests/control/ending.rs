@@ -27,6 +27,22 @@ async fn a_stop_answers_those_who_wait_and_removes_the_socket() {
 }
 
 #[tokio::test]
+async fn a_caller_that_connected_before_the_stop_is_answered() {
+    let mut gateway = Gateway::start(Fake::new()).await;
+    gateway.client().status().await.expect("serving");
+    // This thread runs everything: the gateway sees neither of the two before the other.
+    let mut stream = std::os::unix::net::UnixStream::connect(&gateway.path).expect("connects");
+    let request = b"GET /v1/status HTTP/1.1\r\nhost: g\r\n\r\n";
+    std::io::Write::write_all(&mut stream, request).expect("written");
+    gateway.stop.cancel();
+    gateway.served().await;
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).expect("text");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_stop_does_not_wait_for_ever_for_a_command() {
     let log = Audit::install();
     let brief = Bounds { stop_grace: Duration::from_millis(50), ..Bounds::default() };
