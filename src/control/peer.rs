@@ -3,7 +3,6 @@
 //! The one module with `unsafe`: `SO_PEERGROUPS` has no safe wrapper.
 
 use std::io;
-use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use tokio::net::UnixStream;
@@ -23,24 +22,47 @@ pub struct Peer {
 /// Asks the kernel. What it says was recorded at `connect`: a process that changes its identity
 /// later, or hands the socket on, stays who it was.
 pub fn peer(stream: &UnixStream) -> io::Result<Peer> {
-    let credentials = stream.peer_cred()?;
+    let [pid, uid, gid] = credentials(stream.as_fd())?;
     let mut gids = supplementary_groups(stream.as_fd())?;
-    gids.push(credentials.gid());
-    Ok(Peer { uid: credentials.uid(), pid: credentials.pid(), gids })
+    gids.push(gid);
+    Ok(Peer { uid, pid: known(pid), gids })
 }
 
-/// `getsockopt(SO_PEERGROUPS)`: the first call usually fits; where it does not, the kernel says
-/// how much room it needs.
+/// The process at the other end; for a client, the one that listens.
+pub fn peer_pid(socket: BorrowedFd<'_>) -> Option<i32> {
+    credentials(socket).ok().and_then(|[pid, ..]| known(pid))
+}
+
+/// A process of a pid namespace that we do not see has pid 0 here. (Wrappers that promise a pid
+/// which is never 0 must not be handed one: that is why this asks by itself.)
+fn known(pid: u32) -> Option<i32> {
+    i32::try_from(pid).ok().filter(|pid| *pid != 0)
+}
+
+/// `struct ucred`: pid, uid and gid, each of 32 bits.
+fn credentials(socket: BorrowedFd<'_>) -> io::Result<[u32; 3]> {
+    let mut words = [0; 3];
+    match read_option(socket, libc::SO_PEERCRED, &mut words) {
+        Ok(3) => Ok(words),
+        Ok(_) | Err(Failed::TooSmall { .. }) => Err(io::ErrorKind::InvalidData.into()),
+        Err(Failed::Other(error)) => Err(error),
+    }
+}
+
+/// The first call usually fits; where it does not, the kernel says how much room it needs.
 fn supplementary_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
-    let mut room = 32;
+    let mut groups = vec![0; 32];
     loop {
-        match read_groups(socket, room) {
-            Ok(groups) => return Ok(groups),
-            Err(Failed::TooSmall { needed }) if room < needed && needed <= GROUPS_MAX => {
-                room = needed;
+        match read_option(socket, libc::SO_PEERGROUPS, &mut groups) {
+            Ok(filled) => {
+                groups.truncate(filled);
+                return Ok(groups);
+            }
+            Err(Failed::TooSmall { needed }) if groups.len() < needed && needed <= GROUPS_MAX => {
+                groups = vec![0; needed];
             }
             Err(Failed::TooSmall { .. }) => return Err(io::ErrorKind::InvalidData.into()),
-            // Kernels before 4.13 do not know the option, and a peer may have no groups at all.
+            // The kernel recorded no credentials, thus no groups either.
             Err(Failed::Other(error)) if error.raw_os_error() == Some(libc::ENODATA) => {
                 return Ok(Vec::new());
             }
@@ -50,38 +72,43 @@ fn supplementary_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
 }
 
 enum Failed {
-    TooSmall { needed: usize },
+    /// `needed` words.
+    TooSmall {
+        needed: usize,
+    },
     Other(io::Error),
 }
 
+/// `getsockopt(SOL_SOCKET)` of an option that is made of 32-bit words; returns how many it wrote.
 #[expect(unsafe_code, reason = "SO_PEERGROUPS has no safe wrapper; the proof stands below")]
-fn read_groups(socket: BorrowedFd<'_>, room: usize) -> Result<Vec<u32>, Failed> {
-    let mut groups: Vec<libc::gid_t> = vec![0; room];
+fn read_option(
+    socket: BorrowedFd<'_>,
+    option: libc::c_int,
+    words: &mut [u32],
+) -> Result<usize, Failed> {
     let too_large = |_| Failed::Other(io::ErrorKind::InvalidInput.into());
-    let bytes = libc::socklen_t::try_from(room * size_of::<libc::gid_t>()).map_err(too_large)?;
-    let mut length = bytes;
+    let mut length = libc::socklen_t::try_from(size_of_val(words)).map_err(too_large)?;
     // SAFETY: `socket` is borrowed, so its descriptor is open for the length of the call.
-    // `groups` is an exclusively borrowed, initialised allocation of exactly `length` bytes,
-    // aligned for `gid_t`, and `length` is a live, exclusively borrowed `socklen_t`. The kernel
-    // writes at most `length` bytes to the former and one `socklen_t` to the latter, and keeps
-    // neither pointer. Every bit pattern is a valid `gid_t`.
+    // `words` is an exclusively borrowed, initialised slice of exactly `length` bytes, aligned for
+    // `u32`, and `length` is a live, exclusively borrowed `socklen_t`. The kernel writes at most
+    // `length` bytes to the former and one `socklen_t` to the latter, and keeps neither pointer.
+    // Every bit pattern is a valid `u32`.
     let result = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
             libc::SOL_SOCKET,
-            libc::SO_PEERGROUPS,
-            groups.as_mut_ptr().cast(),
+            option,
+            words.as_mut_ptr().cast(),
             &raw mut length,
         )
     };
-    let filled = usize::try_from(length).unwrap_or(usize::MAX) / size_of::<libc::gid_t>();
+    let told = usize::try_from(length).unwrap_or(usize::MAX) / size_of::<u32>();
     if result == 0 {
-        groups.truncate(filled);
-        return Ok(groups);
+        return Ok(told.min(words.len()));
     }
     let error = io::Error::last_os_error();
     if error.raw_os_error() == Some(libc::ERANGE) {
-        return Err(Failed::TooSmall { needed: filled });
+        return Err(Failed::TooSmall { needed: told });
     }
     Err(Failed::Other(error))
 }
@@ -102,6 +129,12 @@ mod tests {
         assert!(peer.gids.contains(&rustix::process::getgid().as_raw()));
     }
 
+    #[test]
+    fn a_process_that_is_out_of_sight_has_no_pid() {
+        assert_eq!(known(0), None);
+        assert_eq!(known(1), Some(1));
+    }
+
     #[tokio::test]
     async fn more_groups_than_the_first_guess_are_all_read() {
         let (ours, _theirs) = UnixStream::pair().expect("a pair");
@@ -109,7 +142,7 @@ mod tests {
         if all.is_empty() {
             return; // Nothing to overflow with.
         }
-        match read_groups(ours.as_fd(), 0) {
+        match read_option(ours.as_fd(), libc::SO_PEERGROUPS, &mut []) {
             Err(Failed::TooSmall { needed }) => assert_eq!(needed, all.len()),
             _ => panic!("no room for any group must be too small"),
         }

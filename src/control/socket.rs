@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::peer::peer_pid;
 use crate::model::limits::SOCKET_PATH_BYTES_MAX;
 
 /// Owner and group speak through the socket; what each of them may is a matter of roles.
@@ -159,10 +160,7 @@ fn refuse_if_taken(path: &Path) -> Result<(), SocketError> {
     probe.set_nonblocking(true).map_err(io)?;
     let served = |pid| SocketError::AlreadyServed { path: path.to_owned(), pid };
     match probe.connect(&SockAddr::unix(path).map_err(io)?) {
-        Ok(()) => {
-            let peer = rustix::net::sockopt::socket_peercred(probe.as_fd());
-            Err(served(peer.ok().map(|peer| peer.pid.as_raw_nonzero().get())))
-        }
+        Ok(()) => Err(served(peer_pid(probe.as_fd()))),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(served(None)),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

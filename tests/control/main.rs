@@ -1,0 +1,9 @@
+//! The control socket and its command line, on a real Unix socket, with a stand-in for the engine.
+
+mod calls;
+mod company;
+mod ending;
+mod harness;
+mod listening;
+mod roles;
+mod verbs;
