@@ -3,9 +3,13 @@
 //! The modules stand on floors; an import points down, never up (ARCHITECTURE.md has the map, and
 //! `tests/floors.rs` holds it).
 
+pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod control;
+pub mod dashboard;
+pub mod edge;
 pub mod engine;
 pub mod failpoint;
 pub mod fence;
@@ -17,3 +21,5 @@ pub mod notice;
 pub mod proxy;
 pub mod routing;
 pub mod standin;
+pub mod telemetry;
+pub mod upstream;

@@ -19,8 +19,7 @@ use crate::control::{self, Access, ControlListener, Role, SocketError, UnknownGr
 use crate::dashboard::{self, Vitals};
 use crate::edge::{self, ListenError, Post, Slots, WorkerThread};
 use crate::engine::{
-    self, Commands, Constants, EngineParts, Event, EventKind, Evidence, Handle, JournalState,
-    Standing,
+    self, Commands, Constants, EngineParts, Event, EventKind, Handle, JournalState, Standing,
 };
 use crate::fence::Line;
 use crate::health::{Health, SystemResolver};
@@ -149,6 +148,7 @@ fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
     Ok((listener, bound))
 }
 
+/// Runs what was bound: probes, workers, engine, surfaces.
 fn compose(
     config: Config,
     (state_dir, opened, state): (StateDir, Opened, State),
@@ -157,31 +157,19 @@ fn compose(
 ) -> Result<Gateway, StartError> {
     let nodes = nodes(&config);
     let publisher = Publisher::new(state.mode.clone(), nodes.clone());
-    let metrics = Metrics::new(nodes.clone())?;
-    metrics.published(state.mode.kind(), publisher.tables().load().generation);
-    metrics.revision(state.revision());
-    let notice = Arc::new(Notice::new(&notice_settings(&config))?);
-    let access_log = access_log(&config, &metrics)?;
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("control")
-        .enable_all()
-        .build()
-        .map_err(StartError::Thread)?;
-    let _entered = runtime.enter();
+    let vitals = vitals(&state, &nodes, &publisher)?;
+    let access_log = access_log(&config, &vitals.metrics)?;
+    let runtime = control_runtime().map_err(StartError::Thread)?;
+    let entered = runtime.enter();
     let (stop_control, stop_rest) = (CancellationToken::new(), CancellationToken::new());
-    let health = Health::start(
-        &nodes,
-        health_settings(&config),
-        SystemResolver::new(config.health.timeout),
-        stop_rest.clone(),
-    );
+    let resolver = SystemResolver::new(config.health.timeout);
+    let health = Health::start(&nodes, health_settings(&config), resolver, stop_rest.clone());
     let kicks = health.kicks();
     let parts = WorkerPartsMaker {
         settings: Arc::new(Settings::new(&config, counts.workers)),
         tables: publisher.tables(),
-        notice,
-        metrics: metrics.clone(),
+        notice: Arc::new(Notice::new(&notice_settings(&config))?),
+        metrics: vitals.metrics.clone(),
         access_log: access_log.clone(),
         kick: Arc::new(move |node| kicks.kick(node)),
     };
@@ -189,55 +177,34 @@ fn compose(
     let slots = Slots::new(counts.connections);
     let (workers, lines) = start_workers(bound.listeners.gates, &parts, &slots, &opening)
         .map_err(StartError::Thread)?;
+    let listen = bound.listeners.addresses;
     let admin = bound.admin.as_ref().map(|(_, address)| *address);
-    let vitals = Vitals {
-        metrics: metrics.clone(),
-        readiness: Readiness::default(),
-        liveness: Liveness::default(),
-    };
-    let standing = Arc::new(ArcSwap::from_pointee(standing(&state, &opened)));
+    let Counts { warnings, started, .. } = counts;
+    let constants = Constants { listen: listen.clone(), admin, warnings, started };
     let events = Arc::new(engine::Events::new([started_event(&state)]));
-    let evidence: Arc<dyn Evidence> = Arc::new(FromHealth(health.board()));
     let engine_parts = EngineParts {
+        standing: Arc::new(ArcSwap::from_pointee(standing(&state, &opened))),
         journal: opened.journal,
         publisher,
         lines: lines.clone(),
-        evidence,
-        standing,
+        evidence: Arc::new(FromHealth(health.board())),
         events: events.clone(),
-        metrics,
+        metrics: vitals.metrics.clone(),
         liveness: vitals.liveness.clone(),
-        guarded: state.guarded.clone(),
-    };
-    let constants = Constants {
-        listen: bound.listeners.addresses.clone(),
-        admin,
-        warnings: counts.warnings,
-        started: counts.started,
+        guarded: state.guarded,
     };
     let (handle, engine) = engine::engine(engine_parts, constants);
     let tasks = TaskTracker::new();
     tasks.spawn(engine);
     tasks.spawn(tell_changes(health.changes(), nodes, events, handle.clone()));
     let control = bound.control.path().to_owned();
-    let served = control::serve(
-        bound.control,
-        handle.clone(),
-        control_settings(&config),
-        stop_control.clone(),
-    );
-    tasks.spawn(async move {
-        if let Err(error) = served.await {
-            tracing::error!(%error, "the control socket is not served");
-        }
-    });
+    let settings = control_settings(&config);
+    tasks.spawn(serve_control(bound.control, handle.clone(), settings, stop_control.clone()));
     if let Some((listener, _)) = bound.admin {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Thread)?;
         tasks.spawn(dashboard::serve(listener, vitals.clone(), stop_rest.clone()));
     }
-    vitals.readiness.state_loaded();
-    let first_round = health.first_round();
-    drop(_entered);
+    drop(entered);
     Ok(Gateway {
         config,
         runtime,
@@ -249,13 +216,37 @@ fn compose(
         tasks,
         stop_control,
         stop_rest,
-        first_round,
+        first_round: health.first_round(),
         access_log,
-        listen: bound.listeners.addresses,
+        listen,
         admin,
         control,
         _state_dir: state_dir,
     })
+}
+
+fn vitals(state: &State, nodes: &Nodes, publisher: &Publisher) -> Result<Vitals, StartError> {
+    let metrics = Metrics::new(nodes.clone())?;
+    metrics.published(state.mode.kind(), publisher.tables().load().generation);
+    metrics.revision(state.revision());
+    let vitals = Vitals { metrics, readiness: Readiness::default(), liveness: Liveness::default() };
+    vitals.readiness.state_loaded();
+    Ok(vitals)
+}
+
+fn control_runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build()
+}
+
+async fn serve_control(
+    listener: ControlListener,
+    handle: Handle,
+    settings: control::Settings,
+    stop: CancellationToken,
+) {
+    if let Err(error) = control::serve(listener, handle, settings, stop).await {
+        tracing::error!(%error, "the control socket is not served");
+    }
 }
 
 /// What every worker gets a copy of.

@@ -1,30 +1,78 @@
-//! The exit codes, which scripts may rely on.
+//! The exit codes of every verb.
 
-/// How a verb ended.
+use std::process::ExitCode;
+
+/// How a verb ended, as scripts see it. The numbers are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The effect that was asked for is true.
+    /// Done, or the condition is true.
     True = 0,
-    /// Drawspan failed.
+    /// An error inside the program.
     Internal = 1,
-    /// The arguments or the configuration are wrong.
+    /// Wrong usage or configuration.
     Usage = 2,
-    /// The gateway refused; every objection was listed.
+    /// Refused: there are objections.
     Refused = 3,
-    /// Somebody was faster.
+    /// The state had moved on: somebody was faster.
     LostRace = 4,
-    /// The condition was not met in time.
+    /// Not true within the time given.
     TimedOut = 5,
-    /// The condition can never be met.
+    /// Can never become true.
     Never = 6,
-    /// No gateway could be reached.
+    /// The gateway does not answer.
     Unreachable = 7,
-    /// The caller may not do this.
+    /// The caller has not the role for it.
     NotAllowed = 8,
 }
 
-impl From<Exit> for std::process::ExitCode {
+impl Exit {
+    pub const ALL: [Self; 9] = [
+        Self::True,
+        Self::Internal,
+        Self::Usage,
+        Self::Refused,
+        Self::LostRace,
+        Self::TimedOut,
+        Self::Never,
+        Self::Unreachable,
+        Self::NotAllowed,
+    ];
+
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// One line for the help and the manual.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::True => "done, or the condition is true",
+            Self::Internal => "an error inside the program",
+            Self::Usage => "wrong usage or configuration",
+            Self::Refused => "refused: there are objections",
+            Self::LostRace => "the state had moved on: somebody was faster",
+            Self::TimedOut => "not true within the time given",
+            Self::Never => "can never become true",
+            Self::Unreachable => "the gateway does not answer",
+            Self::NotAllowed => "the caller has not the role for it",
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_are_those_that_scripts_know() {
+        let codes = Exit::ALL.map(Exit::code);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(Exit::Refused.code(), 3);
+        assert_eq!(Exit::Unreachable.code(), 7);
     }
 }

@@ -5,6 +5,7 @@
 //! answers through `reply`. `evidence` says what speaks against a command.
 
 mod api;
+mod carry_out;
 mod command;
 mod event;
 mod events;

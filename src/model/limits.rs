@@ -189,31 +189,6 @@ pub const ADMIN_HEAD_BYTES_MAX: usize = 16 * 1024;
 /// After a cut, requests that wait for something else (a connect) hold up the report this long at
 /// most; they can write nothing any more either way.
 pub const CUT_NOTICED_WITHIN: Duration = Duration::from_secs(1);
-/// ... of which this many are kept for operators ...
-pub const CONTROL_CONNECTIONS_RESERVED: usize = 16;
-/// ... beside which this many more are answered "busy" or "not allowed" at a time; others are
-/// closed unanswered.
-pub const CONTROL_TURNED_AWAY_MAX: usize = 32;
-/// A connection that is turned away is over within this.
-pub const CONTROL_TURNED_AWAY_TIME: Duration = Duration::from_secs(2);
-/// A client on the control socket that takes no byte for this long loses its connection.
-pub const CONTROL_WRITE_STALL: Duration = Duration::from_secs(30);
-/// Calls on the control socket that still run when the gateway stops get this long to end.
-pub const CONTROL_STOP_GRACE: Duration = Duration::from_secs(5);
-/// Lines of an event stream that wait for a slow reader, beside what the engine keeps.
-pub const CONTROL_EVENT_LINES: usize = 16;
-/// An answer on the control socket, or one line of its event stream, that a client accepts.
-pub const CONTROL_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Switches that one look at the history shows, unless it asks for another number.
-pub const HISTORY_SHOWN: usize = 50;
-/// Switches that one look at the history may ask for.
-pub const HISTORY_MAX: usize = 1_000;
-/// How often a `wait` looks again where no event tells it to: counts move without events.
-pub const WAIT_POLL: Duration = Duration::from_millis(100);
-/// Longest `wait` of a call that names no time.
-pub const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
-/// Bytes of `/etc/passwd` or `/etc/group` that are searched for a name.
-pub const NAMES_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 // --- tunnels -------------------------------------------------------------------------------------
 

@@ -103,7 +103,7 @@ struct Forward {
 enum Outcome {
     Answer(Box<Answer>),
     /// Try again, on a node that is not in the list of those tried.
-    Again(Request<RequestBody>),
+    Again(Box<Request<RequestBody>>),
     Failed(ForwardError, Option<NodeIndex>),
 }
 
@@ -129,7 +129,7 @@ impl Forward {
                 }
             };
             match self.attempt(attempt, request, &mut tried, &mut last).await {
-                Outcome::Again(again) => request = again,
+                Outcome::Again(again) => request = *again,
                 Outcome::Failed(error, node) => return self.failed(&error, node),
                 Outcome::Answer(answer) => match self.answer(*answer).await {
                     Ok(response) => return response,
@@ -156,7 +156,7 @@ impl Forward {
                 *last = Some(ForwardError::Connect);
                 self.node_failed(node);
                 return match tried.add(node) {
-                    true => Outcome::Again(request),
+                    true => Outcome::Again(Box::new(request)),
                     false => Outcome::Failed(ForwardError::Connect, None),
                 };
             }
@@ -165,7 +165,7 @@ impl Forward {
         // The table may have changed while we waited. From this look to the write there is no
         // await: hyper writes when `send` is polled first.
         if attempt.state.was_cut().is_some() || !self.worker.allows(node) {
-            return Outcome::Again(request);
+            return Outcome::Again(Box::new(request));
         }
         let spare = self.spare_of(&request);
         attempt.writes(connection.stream());
@@ -188,7 +188,7 @@ impl Forward {
                 self.worker.metrics.stale_replaced(node);
                 if pooled || tried.add(node) {
                     *last = Some(ForwardError::NoAnswer);
-                    return Outcome::Again(*request);
+                    return Outcome::Again(request);
                 }
                 Outcome::Failed(ForwardError::NoAnswer, Some(node))
             }
@@ -223,7 +223,7 @@ impl Forward {
             Some(request) if tried.add(node) && self.worker.retries.borrow_mut().take() => {
                 self.worker.metrics.retried(node);
                 *last = Some(ForwardError::NoAnswer);
-                Outcome::Again(request)
+                Outcome::Again(Box::new(request))
             }
             Some(_) | None => Outcome::Failed(ForwardError::NoAnswer, Some(node)),
         }
@@ -240,7 +240,7 @@ impl Forward {
         match found {
             CheckOut::Found(connection) => {
                 self.worker.metrics.pool_hit(index);
-                Ok((connection, true))
+                Ok((*connection, true))
             }
             CheckOut::Empty { stale } => {
                 for _ in 0..stale {

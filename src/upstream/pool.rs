@@ -16,7 +16,7 @@ struct Idle<B: Body + 'static> {
 /// What looking for an idle connection came to.
 pub enum CheckOut<B: Body + 'static> {
     /// One that was open a moment ago.
-    Found(NodeConnection<B>),
+    Found(Box<NodeConnection<B>>),
     /// None; `stale` were found dead and dropped.
     Empty { stale: usize },
 }
@@ -45,7 +45,7 @@ where
             while let Some(Idle { connection, since_ms }) = idle.pop_back() {
                 let fresh = is_fresh(since_ms, now_ms) && connection.epoch == epoch;
                 if fresh && connection.is_reusable() {
-                    return CheckOut::Found(connection);
+                    return CheckOut::Found(Box::new(connection));
                 }
                 stale += 1;
             }
