@@ -5,6 +5,8 @@
 
 pub mod clock;
 pub mod engine;
+pub mod failpoint;
+pub mod journal;
 pub mod model;
 pub mod nocobase;
 pub mod routing;

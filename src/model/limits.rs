@@ -94,3 +94,20 @@ pub const CONTROL_READ_TIMEOUT: Duration = Duration::from_secs(10);
 pub const WAIT_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 /// A Unix socket's path, without its closing NUL (`sun_path` in unix(7)).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+// --- the journal ---------------------------------------------------------------------------------
+
+/// Records kept in the journal; with the next one, the oldest [`JOURNAL_RECORDS_PRUNED`] go into
+/// its base, which keeps what they amounted to.
+pub const JOURNAL_RECORDS_MAX: usize = 10_000;
+pub const JOURNAL_RECORDS_PRUNED: usize = 1_000;
+/// Bytes of one record as stored: far more than the largest real one.
+pub const JOURNAL_RECORD_BYTES_MAX: usize = 256 * 1024;
+/// Records that one read of the journal returns.
+pub const JOURNAL_READ_MAX: usize = 1_000;
+/// Pages of the journal that are kept in memory.
+pub const JOURNAL_CACHE_BYTES: usize = 4 * 1024 * 1024;
+/// Damaged journals that are kept beside the new one for the operator.
+pub const DAMAGED_JOURNALS_KEPT: usize = 5;
+/// Text that describes a doubt or a cause.
+pub const DOUBT_BYTES_MAX: usize = 1_000;

@@ -1,0 +1,272 @@
+//! What the records amount to. The same function runs when a record is written and when the
+//! journal is read at a start.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ending, Entry, Finished, Record, Seq, Switch, text};
+use crate::model::limits::NODES_MAX;
+use crate::model::{Mode, NodeId, Revision, Timestamp};
+
+/// The state that the journal's records amount to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    #[serde(with = "text::mode")]
+    pub mode: Mode,
+    /// Address of the kept node in single mode, as it was configured at the switch.
+    pub address: Option<String>,
+    revision: u64,
+    /// When the mode was set.
+    #[serde(with = "text::time")]
+    pub since: Timestamp,
+    /// Who set it: a user's name, `initial_mode`, `restart` or `doubt`.
+    pub by: String,
+    pub why: Option<String>,
+    /// Why the bridge is raised without a command; ends with the next switch.
+    pub doubt: Option<String>,
+    /// The last switch, while its end is not recorded.
+    pub unfinished: Option<Unfinished>,
+    /// The last guarded call that passed to each node, since the bridge was last lowered.
+    pub guarded: Vec<GuardedCall>,
+}
+
+/// A switch whose end is not recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfinished {
+    pub switch: Seq,
+    #[serde(with = "text::mode")]
+    pub from: Mode,
+    /// Address of the node that was kept before.
+    pub from_address: Option<String>,
+    #[serde(with = "text::mode")]
+    pub to: Mode,
+    #[serde(with = "text::time")]
+    pub began: Timestamp,
+}
+
+/// A call that changes what runs passed to this node while it was the kept one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardedCall {
+    #[serde(with = "text::node")]
+    pub node: NodeId,
+    #[serde(with = "text::time")]
+    pub at: Timestamp,
+}
+
+impl State {
+    /// Before the first record: raised, because nothing says otherwise.
+    pub fn empty() -> Self {
+        Self {
+            mode: Mode::Maintenance,
+            address: None,
+            revision: 0,
+            since: Timestamp::from_millis(0),
+            by: "nobody".to_owned(),
+            why: None,
+            doubt: None,
+            unfinished: None,
+            guarded: Vec::new(),
+        }
+    }
+
+    /// Raised in doubt while the journal cannot even be read.
+    pub fn in_doubt(revision: Revision, since: Timestamp, reason: String) -> Self {
+        let doubt = Some(reason);
+        Self { revision: revision.0, since, by: "doubt".to_owned(), doubt, ..Self::empty() }
+    }
+
+    pub const fn revision(&self) -> Revision {
+        Revision(self.revision)
+    }
+
+    pub fn apply(&mut self, entry: &Entry) {
+        match &entry.record {
+            Record::Initial { mode } => self.enter(entry, mode.clone(), "initial_mode"),
+            Record::Doubt { mode_before: _, reason } => {
+                self.enter(entry, Mode::Maintenance, "doubt");
+                self.doubt = Some(reason.clone());
+            }
+            Record::Switch(switch) => self.begin(entry, switch),
+            Record::Recovered { switch: _, mode, address } => {
+                // Why the switch was made still explains the mode that it left behind.
+                let why = self.why.take();
+                self.enter(entry, mode.clone(), "restart");
+                self.address.clone_from(address);
+                self.why = why;
+            }
+            Record::Finished(finished) => self.finish(finished),
+            Record::Same(_) => {}
+            Record::GuardedCall { node } => self.guard(node, entry.at),
+        }
+    }
+
+    fn enter(&mut self, entry: &Entry, mode: Mode, by: &str) {
+        self.mode = mode;
+        self.address = None;
+        self.revision = entry.seq.0;
+        self.since = entry.at;
+        self.by = by.to_owned();
+        self.why = None;
+        self.doubt = None;
+        self.unfinished = None;
+    }
+
+    fn begin(&mut self, entry: &Entry, switch: &Switch) {
+        let from_address = self.address.take();
+        self.enter(entry, switch.to.clone(), &switch.by.name);
+        self.address.clone_from(&switch.address);
+        self.why.clone_from(&switch.why);
+        self.unfinished = Some(Unfinished {
+            switch: entry.seq,
+            from: switch.from.clone(),
+            from_address,
+            to: switch.to.clone(),
+            began: entry.at,
+        });
+    }
+
+    fn finish(&mut self, finished: &Finished) {
+        let Some(running) = self.unfinished.take_if(|running| running.switch == finished.switch)
+        else {
+            return;
+        };
+        match finished.ending {
+            // The lowering was allowed because the others were restarted, or it was forced:
+            // what passed before is settled either way.
+            Ending::Drained { .. } | Ending::FromMarker if running.to == Mode::Cluster => {
+                self.guarded.clear();
+            }
+            Ending::Drained { .. } | Ending::FromMarker | Ending::Superseded { .. } => {}
+        }
+    }
+
+    fn guard(&mut self, node: &NodeId, at: Timestamp) {
+        self.guarded.retain(|call| call.node != *node);
+        // More only if nodes were renamed again and again without lowering once.
+        if NODES_MAX <= self.guarded.len() {
+            self.guarded.remove(0);
+        }
+        self.guarded.push(GuardedCall { node: node.clone(), at });
+    }
+}
+
+impl Unfinished {
+    /// What a restart makes of it: the less open of its two modes, with the kept node's address.
+    pub fn recovered(&self, to_address: Option<&String>) -> Record {
+        let mode = self.from.less_open(&self.to);
+        let address = match &mode {
+            Mode::Single(_) if mode == self.to => to_address.cloned(),
+            Mode::Single(_) => self.from_address.clone(),
+            Mode::Cluster | Mode::Maintenance => None,
+        };
+        Record::Recovered { switch: self.switch, mode, address }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Commander;
+    use super::*;
+
+    fn single(id: &str) -> Mode {
+        Mode::Single(id.parse().expect("a legal id"))
+    }
+
+    fn switch(from: Mode, to: Mode, address: Option<&str>) -> Record {
+        Record::Switch(Switch {
+            from,
+            to,
+            address: address.map(str::to_owned),
+            by: Commander { uid: 0, name: "root".into() },
+            why: Some("upgrade".into()),
+            forced: false,
+            forced_over: Vec::new(),
+            idempotency: None,
+        })
+    }
+
+    fn finished(switch: u64) -> Record {
+        let ending = Ending::Drained { generation: 1, removed: Vec::new(), took_ms: 1 };
+        Record::Finished(Finished { switch: Seq(switch), ending })
+    }
+
+    fn replay(records: &[Record]) -> State {
+        let mut state = State::empty();
+        for (record, seq) in records.iter().zip(1..) {
+            let at = Timestamp::from_millis(1000 * i64::try_from(seq).expect("few"));
+            state.apply(&Entry { seq: Seq(seq), at, record: record.clone() });
+        }
+        state
+    }
+
+    #[test]
+    fn only_records_that_change_the_state_move_the_revision() {
+        let initial = Record::Initial { mode: Mode::Cluster };
+        let to_single = switch(Mode::Cluster, single("n1"), Some("a:1"));
+        let state = replay(&[
+            initial,
+            to_single,
+            finished(2),
+            Record::GuardedCall { node: "n1".parse().expect("legal") },
+        ]);
+        assert_eq!(state.revision(), Revision(2));
+        assert_eq!((state.mode, state.address.as_deref()), (single("n1"), Some("a:1")));
+        assert_eq!((state.by.as_str(), state.why.as_deref()), ("root", Some("upgrade")));
+        assert_eq!(state.since, Timestamp::from_millis(2000));
+        assert_eq!(state.unfinished, None);
+    }
+
+    #[test]
+    fn a_switch_is_unfinished_until_its_own_end_is_recorded() {
+        let initial = Record::Initial { mode: Mode::Cluster };
+        let raise = switch(Mode::Cluster, Mode::Maintenance, None);
+        let state = replay(&[initial.clone(), raise.clone(), finished(1)]);
+        assert_eq!(state.unfinished.map(|running| running.switch), Some(Seq(2)));
+        assert_eq!(replay(&[initial, raise, finished(2)]).unfinished, None);
+    }
+
+    #[test]
+    fn a_recovered_switch_keeps_the_address_of_the_node_that_it_comes_back_to() {
+        let initial = Record::Initial { mode: Mode::Cluster };
+        let narrow = switch(Mode::Cluster, single("n1"), Some("a:1"));
+        let lower = switch(single("n1"), Mode::Cluster, None);
+
+        let narrowing = replay(&[initial.clone(), narrow.clone()]);
+        let lowering = replay(&[initial, narrow, finished(2), lower]);
+
+        for (state, switch) in [(narrowing, 2), (lowering, 4)] {
+            let running = state.unfinished.clone().expect("it runs");
+            let address = Some("a:1".to_owned());
+            let expected = Record::Recovered { switch: Seq(switch), mode: single("n1"), address };
+            assert_eq!(running.recovered(state.address.as_ref()), expected);
+        }
+    }
+
+    #[test]
+    fn guarded_calls_are_remembered_until_the_bridge_was_lowered() {
+        let call = Record::GuardedCall { node: "n1".parse().expect("legal") };
+        let mut records = vec![
+            Record::Initial { mode: Mode::Cluster },
+            switch(Mode::Cluster, single("n1"), None),
+            finished(2),
+            call.clone(),
+            call,
+            switch(single("n1"), Mode::Maintenance, None),
+            finished(6),
+            switch(Mode::Maintenance, Mode::Cluster, None),
+        ];
+        let guarded = replay(&records).guarded;
+        assert_eq!(guarded.len(), 1);
+        assert_eq!(guarded[0].at, Timestamp::from_millis(5000));
+        records.push(finished(8));
+        assert_eq!(replay(&records).guarded, []);
+    }
+
+    #[test]
+    fn doubt_raises_and_ends_with_the_next_command() {
+        let doubt = Record::Doubt { mode_before: None, reason: "lost".into() };
+        let same = switch(Mode::Maintenance, Mode::Maintenance, None);
+        let state = replay(&[Record::Initial { mode: Mode::Cluster }, doubt.clone()]);
+        assert_eq!((state.mode, state.doubt.as_deref()), (Mode::Maintenance, Some("lost")));
+        assert_eq!(replay(&[doubt, same]).doubt, None);
+    }
+}
