@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat, statfs};
 
@@ -14,13 +15,17 @@ const LOCK: &str = "lock";
 /// Bytes of the lock file: the holder's pid, padded, so that writing it again needs no space.
 const LOCK_BYTES: usize = 16;
 
-/// The state directory, locked for as long as this value lives.
+/// The state directory, locked for as long as this value, a clone of it, or a journal opened in it
+/// lives.
+#[derive(Clone, Debug)]
+pub struct StateDir(Arc<Held>);
+
 #[derive(Debug)]
-pub struct StateDir {
+struct Held {
     path: PathBuf,
     /// File system that forgets, if it stands on one.
     forgetful: Option<&'static str>,
-    _lock: File,
+    lock: File,
 }
 
 /// Why the state directory cannot be used.
@@ -74,21 +79,29 @@ impl StateDir {
             |error| StateDirError::NotWritable { path: path.clone(), source: error.into() },
         )?;
         let forgetful = forgetful(&path)?;
-        Ok(Self { path, forgetful, _lock: lock })
+        Ok(Self(Arc::new(Held { path, forgetful, lock })))
     }
 
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.0.path
     }
 
     /// A text for log and status where the file system may forget the mode.
     pub fn warning(&self) -> Option<String> {
-        let name = self.forgetful?;
-        let path = self.path.display();
+        let name = self.0.forgetful?;
+        let path = self.path().display();
         Some(format!(
             "state directory {path} stands on {name}, which may not outlive a restart: mount a \
              volume there, or set initial_mode = \"maintenance\""
         ))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closing alone would leave it held for as long as a child that is just being started has
+        // a copy of the descriptor. An error leaves exactly that.
+        let _ = self.lock.unlock();
     }
 }
 

@@ -1,11 +1,9 @@
 //! The journal as the engine uses it: append, read, and go on after the disk failed.
 
-use std::path::PathBuf;
-
 use super::keys::{Keys, Remembered};
 use super::record::{Base, Entry, Record, Seq, State, Witness};
 use super::store::{Contents, Pruning, Store};
-use super::{JournalError, Marker, start};
+use super::{JournalError, Marker, StateDir, start};
 use crate::failpoint;
 use crate::model::limits::{JOURNAL_READ_MAX, JOURNAL_RECORDS_MAX, JOURNAL_RECORDS_PRUNED};
 use crate::model::{Mode, Revision, Timestamp};
@@ -50,7 +48,8 @@ pub trait Log: Send {
 /// The log in the state directory.
 #[derive(Debug)]
 pub struct Journal {
-    pub(super) directory: PathBuf,
+    /// Nobody else may write there while this can.
+    pub(super) dir: StateDir,
     pub(super) marker: Marker,
     pub(super) health: Health,
     pub(super) loaded: Loaded,
@@ -102,8 +101,8 @@ impl Loaded {
 }
 
 impl Journal {
-    pub(super) fn new(directory: PathBuf, marker: Marker, health: Health, loaded: Loaded) -> Self {
-        Self { directory, marker, health, loaded, records_max: JOURNAL_RECORDS_MAX }
+    pub(super) fn new(dir: StateDir, marker: Marker, health: Health, loaded: Loaded) -> Self {
+        Self { dir, marker, health, loaded, records_max: JOURNAL_RECORDS_MAX }
     }
 
     /// Why it does not write, if it does not.
@@ -132,7 +131,7 @@ impl Journal {
                 self.open_again().and_then(|()| start::settle_marker(self).map(drop))
             }
             Health::NotStarted { initial, .. } => {
-                start::attempt(&self.directory, &self.marker, initial, now)
+                start::attempt(&self.dir, &self.marker, initial, now)
                     .map(|(journal, _)| *self = journal)
             }
         };
@@ -148,7 +147,7 @@ impl Journal {
     }
 
     fn open_again(&mut self) -> Result<(), JournalError> {
-        let path = start::journal_in(&self.directory);
+        let path = start::journal_in(self.dir.path());
         let witness = self.marker.witnessed();
         let (mut store, contents) = Store::open(&path, &self.marker, witness.bytes)?;
         let last = contents.entries.last().map_or(contents.base.seq, |entry| entry.seq);
@@ -275,7 +274,6 @@ impl Log for Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::StateDir;
 
     fn at(seq: u64) -> Timestamp {
         Timestamp::from_millis(i64::try_from(seq).expect("few"))

@@ -64,10 +64,10 @@ pub enum Start {
 pub fn open(dir: &StateDir, initial: &Mode, now: Timestamp) -> Result<Opened, JournalError> {
     let marker = find_marker(dir.path(), now)?;
     let first = is_first(dir.path(), &marker);
-    let (journal, start) = match attempt(dir.path(), &marker, initial, now) {
+    let (journal, start) = match attempt(dir, &marker, initial, now) {
         Ok(opened) => opened,
         Err(error) if first => return Err(error),
-        Err(error) => degraded(dir.path(), &marker, initial, (now, error)),
+        Err(error) => degraded(dir, &marker, initial, (now, error)),
     };
     let recovered = journal.state().clone();
     Ok(Opened { journal, marker, recovered, start })
@@ -111,11 +111,12 @@ fn is_first(directory: &Path, marker: &Marker) -> bool {
 
 /// Everything that a start does, from whatever a crash left. It can be taken up again.
 pub(super) fn attempt(
-    directory: &Path,
+    dir: &StateDir,
     marker: &Marker,
     initial: &Mode,
     now: Timestamp,
 ) -> Result<(Journal, Start), JournalError> {
+    let directory = dir.path();
     let first = is_first(directory, marker);
     marker.persist()?;
     failpoint::hit("start.marker_written");
@@ -128,17 +129,17 @@ pub(super) fn attempt(
     }
     if first {
         let record = Record::Initial { mode: initial.clone() };
-        return Ok((make(directory, marker, (now, record))?, Start::First));
+        return Ok((make(dir, marker, (now, record))?, Start::First));
     }
-    match load(directory, marker) {
+    match load(dir, marker) {
         Ok(journal) => settle(journal, now),
-        Err(JournalError::Damaged { path: _, reason }) => replace(directory, marker, (now, reason)),
+        Err(JournalError::Damaged { path: _, reason }) => replace(dir, marker, (now, reason)),
         Err(error) => Err(error),
     }
 }
 
-fn load(directory: &Path, marker: &Marker) -> Result<Journal, JournalError> {
-    let path = journal_in(directory);
+fn load(dir: &StateDir, marker: &Marker) -> Result<Journal, JournalError> {
+    let path = journal_in(dir.path());
     let witness = marker.witnessed();
     let damaged = |reason: String| JournalError::Damaged { path: path.clone(), reason };
     let opened = Store::open(&path, marker, witness.bytes);
@@ -161,8 +162,7 @@ fn load(directory: &Path, marker: &Marker) -> Result<Journal, JournalError> {
     let loaded = Loaded::new(contents, last);
     let witness = Witness { journal: loaded.id.clone(), last, bytes: store.bytes()? };
     marker.witness(witness)?;
-    let directory = directory.to_owned();
-    Ok(Journal::new(directory, marker.clone(), Health::Writes(store), loaded))
+    Ok(Journal::new(dir.clone(), marker.clone(), Health::Writes(store), loaded))
 }
 
 /// Records what the last run left open.
@@ -230,7 +230,7 @@ fn settle_raised(journal: &mut Journal, raised: Raised) -> Result<Start, Journal
 
 /// Raises for a journal that cannot be read, and begins a new one with this doubt.
 fn replace(
-    directory: &Path,
+    dir: &StateDir,
     marker: &Marker,
     found: (Timestamp, String),
 ) -> Result<(Journal, Start), JournalError> {
@@ -245,14 +245,14 @@ fn replace(
         }
     };
     failpoint::hit("start.raised");
-    let kept_as = move_aside(directory, now)?;
+    let kept_as = move_aside(dir.path(), now)?;
     failpoint::hit("start.moved_aside");
     let reason = match raised.origin {
         Origin::Doubt { reason } => reason,
         Origin::Command { .. } => damage,
     };
     let record = Record::Doubt { mode_before: None, reason: reason.clone() };
-    let journal = make(directory, marker, (raised.at, record))?;
+    let journal = make(dir, marker, (raised.at, record))?;
     failpoint::hit("start.raise_recorded");
     journal.marker.clear()?;
     Ok((journal, Start::Doubt { reason, kept_as }))
@@ -261,10 +261,11 @@ fn replace(
 /// Makes a journal with its first record. Its numbers and its name go on from the one before, so
 /// that a revision never names two states.
 fn make(
-    directory: &Path,
+    dir: &StateDir,
     marker: &Marker,
     first: (Timestamp, Record),
 ) -> Result<Journal, JournalError> {
+    let directory = dir.path();
     let witness = marker.witnessed();
     let id = if witness.journal.is_empty() { new_id() } else { witness.journal };
     let base = Base { seq: witness.last, state: State::empty() };
@@ -283,12 +284,12 @@ fn make(
     marker.witness(Witness { journal: id.clone(), last: entry.seq, bytes })?;
     let contents = super::store::Contents { id, base, entries: vec![entry.clone()] };
     let loaded = Loaded::new(contents, entry.seq);
-    Ok(Journal::new(directory.to_owned(), marker.clone(), Health::Writes(store), loaded))
+    Ok(Journal::new(dir.clone(), marker.clone(), Health::Writes(store), loaded))
 }
 
 /// Raised, because the disk refuses the journal.
 fn degraded(
-    directory: &Path,
+    dir: &StateDir,
     marker: &Marker,
     initial: &Mode,
     failure: (Timestamp, JournalError),
@@ -302,7 +303,7 @@ fn degraded(
     let state = State::in_doubt(Revision(last.0), now, reason.clone());
     let loaded = Loaded::nothing(state, last);
     let health = Health::NotStarted { reason: reason.clone(), initial: initial.clone() };
-    let journal = Journal::new(directory.to_owned(), marker.clone(), health, loaded);
+    let journal = Journal::new(dir.clone(), marker.clone(), health, loaded);
     (journal, Start::Degraded { reason })
 }
 

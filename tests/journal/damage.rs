@@ -89,10 +89,14 @@ fn a_changed_byte_anywhere_raises_or_changes_nothing() {
         places.extend((0..3).map(|_| 4096 * page + random.usize(0..4096)));
         places
     });
+    let bytes = header.chain(body).map(|place| (place, 1, 1 << (place % 8)));
+    let whole_pages = (0..pages).map(|page| (4096 * page, 4096, 0xff));
     let mut raised = 0;
-    for place in header.chain(body) {
+    for (place, length, change) in bytes.chain(whole_pages) {
         let mut changed = files.clone();
-        changed[0].1[place] ^= 1 << (place % 8);
+        for byte in &mut changed[0].1[place..place + length] {
+            *byte ^= change;
+        }
         scene.put(&changed);
         let mut run = scene.start(80_000);
         if run.opened.start == Start::Continued {
@@ -162,11 +166,8 @@ fn a_record_of_a_newer_program_comes_back_raised_and_names_its_format() {
     history(&scene);
     let last = scene.start(79_000).opened.journal.last().0;
     let json = br#"{"v":2,"kind":"something_new"}"#;
-    let mut stored = Sha256::new()
-        .chain_update((last + 1).to_le_bytes())
-        .chain_update(json)
-        .finalize()
-        .to_vec();
+    let mut stored =
+        Sha256::new().chain_update((last + 1).to_le_bytes()).chain_update(json).finalize().to_vec();
     stored.extend_from_slice(json);
     let database = Database::open(scene.file("journal.redb")).expect("it opens");
     let transaction = database.begin_write().expect("it begins");
@@ -185,9 +186,10 @@ fn a_record_of_a_newer_program_comes_back_raised_and_names_its_format() {
 
 #[test]
 fn a_lost_or_spoilt_marker_comes_back_raised_with_the_history_kept() {
-    for spoil in [|path: &Path| std::fs::remove_file(path), |path: &Path| {
-        std::fs::write(path, vec![0; 8192])
-    }] {
+    for spoil in [
+        |path: &Path| std::fs::remove_file(path),
+        |path: &Path| std::fs::write(path, vec![0; 8192]),
+    ] {
         let scene = Scene::quick();
         history(&scene);
         let before = scene.start(79_000).opened.journal.last();
