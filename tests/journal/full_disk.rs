@@ -32,6 +32,19 @@ fn fill(log: &mut impl Log) -> JournalError {
     }
 }
 
+/// The journal is lost, too: there is no room for a new one, and still it comes up raised.
+fn lose_the_journal(state: &Path) {
+    std::fs::write(state.join("journal.redb"), "lost").expect("small enough");
+    for now in [10_000, 11_000] {
+        let mut run = start_in(state, now).expect("it starts");
+        assert!(matches!(run.opened.start, Start::Degraded { .. }), "{:?}", run.opened.start);
+        assert_eq!(run.state().mode, Mode::Maintenance);
+        let doubt = run.state().doubt.clone().expect("it is in doubt");
+        assert!(doubt.contains("journal.redb: it was cut"), "{doubt}");
+        run.opened.journal.reopen(at(now + 1)).expect_err("there is no room");
+    }
+}
+
 /// In a child, because the limit holds for a whole process.
 pub fn child(top: &Path) {
     let state = top.join("state");
@@ -53,11 +66,11 @@ pub fn child(top: &Path) {
     run.opened.marker.raise(raised).expect("raising needs no space");
     drop(run);
 
-    // A restart on the full disk is raised, too.
+    // A restart on the full disk is raised, too, whether or not there is room for a record of it.
     let mut run = start_in(&state, 5_000).expect("it starts");
-    assert_eq!(run.state().mode, Mode::Maintenance);
+    assert_eq!((run.state().mode.clone(), run.state().by.as_str()), (Mode::Maintenance, "ada"));
     match run.opened.start {
-        Start::RaisedByMarker => assert_eq!(run.state().by, "ada"),
+        Start::RaisedByMarker => {}
         Start::Degraded { .. } => {
             run.opened.journal.reopen(at(6_000)).expect_err("the disk is still full");
         }
@@ -70,6 +83,17 @@ pub fn child(top: &Path) {
     assert!(last < run.opened.journal.last());
     let next = run.opened.journal.last().next();
     assert_eq!(run.append(8_000, switch(&Mode::Maintenance, &Mode::Cluster, None)), next);
+    let last = run.opened.journal.last();
+    drop(run);
+
+    limit_files(Some(100_000));
+    lose_the_journal(&state);
+    let mut run = start_in(&state, 12_000).expect("it starts");
+    limit_files(None);
+    run.opened.journal.reopen(at(13_000)).expect("there is space again");
+    assert_eq!((&run.state().mode, run.opened.journal.last()), (&Mode::Maintenance, last.next()));
+    assert!(run.state().doubt.is_some());
+    assert_eq!(run.opened.marker.raised(), None);
     std::fs::write(top.join("went_well"), "").expect("written");
 }
 
