@@ -144,6 +144,10 @@ pub mod at_fail_points {
                 assert!(reopened.is_err() || run.opened.journal.degraded().is_none());
                 run.opened.journal.reopen(crate::scene::at(5_000)).expect("the disk is back");
                 assert_eq!(*run.state(), before, "{point} {hit}");
+                drop(run);
+                // What was refused is not there later, either.
+                let mut run = scene.start(5_500);
+                assert_eq!((run.state(), &run.opened.start), (&before, &Start::Continued));
                 let begun = run.append(6_000, switch(&single("n1"), &Mode::Cluster, None));
                 run.append(7_000, finished(begun));
                 let after = run.state().clone();

@@ -73,6 +73,26 @@ fn a_journal_cut_at_any_page_after_a_kill_comes_back_raised() {
 }
 
 #[test]
+fn a_journal_that_grew_and_lost_its_unused_end_comes_back_raised() {
+    let scene = Scene::quick();
+    let mut run = scene.start(1_000);
+    for round in 0..12 {
+        let reason = "x".repeat(100_000);
+        run.append(2_000 + round, Record::Doubt { mode_before: None, reason });
+    }
+    run.go(70_000, &single("n1"));
+    drop(run);
+    let files = scene.take();
+    let whole = u64::try_from(files[0].1.len()).expect("it fits");
+    for bytes in (whole / 2..whole).step_by(4096) {
+        scene.put(&files);
+        cut(&scene.file("journal.redb"), bytes);
+        let run = scene.start(80_000);
+        assert!(matches!(run.opened.start, Start::Doubt { .. }), "cut to {bytes} of {whole}");
+    }
+}
+
+#[test]
 fn a_changed_byte_anywhere_raises_or_changes_nothing() {
     let scene = Scene::quick();
     let files = history(&scene);
