@@ -12,8 +12,6 @@ pub mod dashboard;
 pub mod edge;
 pub mod engine;
 pub mod failpoint;
-pub mod fence;
-pub mod health;
 pub mod journal;
 pub mod model;
 pub mod nocobase;
