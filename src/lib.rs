@@ -12,6 +12,8 @@ pub mod dashboard;
 pub mod edge;
 pub mod engine;
 pub mod failpoint;
+pub mod fence;
+pub mod health;
 pub mod journal;
 pub mod model;
 pub mod nocobase;

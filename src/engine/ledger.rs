@@ -1,5 +1,7 @@
 //! The engine's journal, off its own thread: it blocks on the disk.
 
+use std::time::Duration;
+
 use super::HistoryEntry;
 use crate::clock;
 use crate::journal::record::{
@@ -7,7 +9,7 @@ use crate::journal::record::{
 };
 use crate::journal::{Journal, JournalError, Log, Remembered};
 use crate::model::limits::JOURNAL_READ_MAX;
-use crate::model::{Revision, Timestamp};
+use crate::model::{Generation, Revision, Timestamp};
 
 /// Lends the journal to a blocking thread for one piece of work at a time.
 #[derive(Debug)]
@@ -68,20 +70,18 @@ impl Ledger {
         self.with(move |journal| journal.marker().raise(raised)).await
     }
 
-    /// Opens the journal anew after a failure, writes the raise that only the marker knew, and
-    /// clears the marker. Returns the revision then.
+    /// Opens the journal anew after a failure; a raise that only the marker knew is in it then.
+    /// So is the end of a switch that ended meanwhile: none may be running. Returns the revision.
     pub(super) async fn try_again(
         &mut self,
-        unwritten: Option<Record>,
+        generation: Generation,
     ) -> Result<Revision, JournalError> {
         let at = clock::now();
         self.with(move |journal| {
             journal.reopen(at)?;
-            if let Some(record) = unwritten {
-                let switch = journal.append(at, record)?;
-                let finished = Finished { switch, ending: Ending::FromMarker };
-                journal.append(at, Record::Finished(finished))?;
-                journal.marker().clear()?;
+            if let Some(switch) = unfinished_in(journal.state()) {
+                let ending = Ending::drained(generation, Vec::new(), Duration::ZERO);
+                journal.append(at, Record::Finished(Finished { switch, ending }))?;
             }
             Ok(journal.state().revision())
         })

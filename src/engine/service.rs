@@ -45,8 +45,15 @@ struct Running {
     began: Instant,
     fenced: bool,
     waiters: Vec<Waiter>,
-    /// What the marker holds because the journal could not: written when the journal can.
-    unwritten: Option<Record>,
+    held: Held,
+}
+
+/// What makes a running switch outlive us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    ByJournal,
+    /// A raise, while the journal does not write.
+    ByMarker,
 }
 
 /// What the engine is built from.
@@ -77,8 +84,6 @@ pub(super) struct Engine {
     /// By node: the last guarded call that is in the journal, on the uptime clock.
     guarded_seen_ms: Vec<u64>,
     running: Option<Running>,
-    /// A raise that only the marker knows.
-    unwritten: Option<Record>,
     inbox: mpsc::Receiver<Ask>,
     steps: mpsc::Receiver<Step>,
     steps_in: mpsc::Sender<Step>,
@@ -106,7 +111,6 @@ impl Engine {
             liveness: parts.liveness,
             guarded: parts.guarded,
             running: None,
-            unwritten: None,
             inbox,
             steps,
             steps_in,
@@ -277,12 +281,12 @@ impl Engine {
         let (from, to) = (self.mode(), command.target.clone());
         let record = self.record_of(&command, &from, &forced_over);
         failpoint::hit("engine.before_journal");
-        let (revision, unwritten) = match self.ledger.append(record.clone()).await {
-            Ok(seq) => (Revision(seq.0), None),
+        let (revision, held) = match self.ledger.append(record).await {
+            Ok(seq) => (Revision(seq.0), Held::ByJournal),
             Err(error) => {
                 self.journal_failed(&error);
                 match self.raise_unjournalled(&command).await {
-                    Ok(revision) => (revision, Some(record)),
+                    Ok(revision) => (revision, Held::ByMarker),
                     Err(error) => return waiter.answer(Err(error)),
                 }
             }
@@ -327,7 +331,7 @@ impl Engine {
             began: Instant::now(),
             fenced: false,
             waiters: vec![waiter.forced_over(forced_over)],
-            unwritten,
+            held,
         });
     }
 
@@ -430,12 +434,12 @@ impl Engine {
 
     async fn drained(&mut self, left: Vec<Left>) {
         failpoint::hit("engine.drained");
-        let Some(mut running) = self.running.take() else { return };
+        let Some(running) = self.running.take() else { return };
         let reply = self.acknowledge(&running, Acknowledged::Drained, &left);
-        match running.unwritten.take() {
-            // Kept for the day the journal writes again; until then the marker holds the raise.
-            Some(record) => self.unwritten = Some(record),
-            None => {
+        match running.held {
+            // Both its beginning and its end are recorded when the journal writes again.
+            Held::ByMarker => {}
+            Held::ByJournal => {
                 let ending = reply::ending(&reply);
                 let finished = Finished { switch: Seq(running.revision.0), ending };
                 if let Err(error) = self.ledger.append(Record::Finished(finished)).await {
@@ -503,13 +507,12 @@ impl Engine {
         if self.ledger.degraded().is_none() || self.running.is_some() {
             return;
         }
-        match self.ledger.try_again(self.unwritten.clone()).await {
+        match self.ledger.try_again(self.standing.load().generation).await {
             Err(error) => tracing::debug!(%error, "the journal still does not write"),
             Ok(revision) => {
                 tracing::warn!("the journal writes again");
                 self.metrics.journal_recovered();
                 self.metrics.revision(revision);
-                self.unwritten = None;
                 self.stand(|standing| {
                     standing.revision = revision;
                     standing.journal = JournalState::Ok;

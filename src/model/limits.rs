@@ -145,6 +145,66 @@ pub const WAIT_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 /// A Unix socket's path, without its closing NUL (`sun_path` in unix(7)).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
+// --- telemetry -----------------------------------------------------------------------------------
+
+/// A worker hands its lines of the access log over when it has this many bytes of them.
+pub const ACCESS_BATCH_BYTES: usize = 16 * 1024;
+/// Batches that wait for the log's thread; what comes on top is dropped and counted.
+pub const ACCESS_BATCHES_MAX: usize = 64;
+/// Emptied buffers that come back to a worker.
+pub const ACCESS_SPARE_BUFFERS: usize = 4;
+/// What is logged of a method ...
+pub const ACCESS_METHOD_BYTES_MAX: usize = 32;
+/// ... of a path ...
+pub const ACCESS_PATH_BYTES_MAX: usize = 1_024;
+/// ... and of a user agent. Escaped, a byte may become six, and a line still fits into a batch.
+pub const ACCESS_USER_AGENT_BYTES_MAX: usize = 256;
+/// Events that wait for the thread that writes diagnostics.
+pub const DIAGNOSTICS_QUEUE: usize = 1_024;
+/// One event; the rest is cut.
+pub const DIAGNOSTICS_BYTES_MAX: usize = 8 * 1024;
+/// How long the end of the process waits for its last diagnostics.
+pub const DIAGNOSTICS_FINISH_TIMEOUT: Duration = Duration::from_millis(500);
+/// A log's pipe that is full is tried again after this.
+pub const LOG_RETRY_DELAY: Duration = Duration::from_millis(10);
+/// A log that cannot be written is mentioned at most this often.
+pub const LOG_NOTE_INTERVAL: Duration = Duration::from_secs(60);
+
+// --- the notice and the admin address --------------------------------------------------------------
+
+/// The operator's own notice page.
+pub const NOTICE_PAGE_BYTES_MAX: usize = 512 * 1024;
+/// When clients should come again where no node is ready: that often passes quickly.
+pub const NO_NODE_RETRY_AFTER: Duration = Duration::from_secs(5);
+/// When clients should come again where the gateway has too much to do.
+pub const OWN_503_RETRY_AFTER: Duration = Duration::from_secs(2);
+/// Open connections on the admin address; more wait to be accepted.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// A connection on the admin address, from its start to its end: one request.
+pub const ADMIN_CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
+/// The head of a request on the admin address is read within this.
+pub const ADMIN_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of a request's head on the admin address.
+pub const ADMIN_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// After a cut, requests that wait for something else (a connect) hold up the report this long at
+/// most; they can write nothing any more either way.
+pub const CUT_NOTICED_WITHIN: Duration = Duration::from_secs(1);
+
+// --- tunnels -------------------------------------------------------------------------------------
+
+/// One per worker thread, shared by all its tunnels.
+pub const TUNNEL_SCRATCH_BYTES: usize = 64 * 1024;
+
+// --- the edge ------------------------------------------------------------------------------------
+
+/// A closing connection that still sends is read, so that our last answer is not lost to a reset,
+/// for this long ...
+pub const LINGER_TIME: Duration = Duration::from_secs(2);
+/// ... and up to this many bytes.
+pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// How often a worker looks at its clock, its time-outs and its buffers.
+pub const TICK: Duration = Duration::from_millis(250);
+
 // --- the journal ---------------------------------------------------------------------------------
 
 /// Records kept in the journal; with the next one, the oldest [`JOURNAL_RECORDS_PRUNED`] go into
