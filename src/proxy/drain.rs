@@ -51,7 +51,7 @@ fn fence(worker: &Rc<Worker>, order: FenceOrder) -> Option<Draining> {
     failpoint::hit("worker.fence");
     let taken_up = worker.with_table(|table| table.generation);
     debug_assert!(order.generation <= taken_up, "published before it is ordered");
-    worker.pool.borrow_mut().retain(|node| worker.allows(node));
+    worker.close_idle_on_removed();
     let removed: Vec<NodeIndex> =
         (0..worker.nodes.len()).map(NodeIndex).filter(|node| !worker.allows(*node)).collect();
     // An engine that does not wait any more has a newer order on its way.

@@ -236,16 +236,14 @@ impl Forward {
         };
         let epoch = node.address_epoch();
         let now_ms = self.worker.now_ms();
-        let found = self.worker.pool.borrow_mut().check_out(index, epoch, now_ms);
+        let left = |left| self.worker.idle_left(index, left);
+        let found = self.worker.pool.borrow_mut().check_out(index, epoch, now_ms, left);
         match found {
             CheckOut::Found(connection) => {
                 self.worker.metrics.pool_hit(index);
                 Ok((*connection, true))
             }
-            CheckOut::Empty { stale } => {
-                for _ in 0..stale {
-                    self.worker.metrics.stale_replaced(index);
-                }
+            CheckOut::None => {
                 let limit = self.worker.settings.connect_timeout;
                 let stream = connect(&node.addresses(), limit).await?;
                 self.worker.metrics.connected(index);
