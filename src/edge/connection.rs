@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::accept::Slot;
@@ -85,6 +85,10 @@ async fn serve_requests(session: &Rc<Session>) -> Option<bytes::Bytes> {
 /// connection, and the reset could reach the client before the answer does.
 async fn linger(mut stream: Stream) {
     let drain = async {
+        // Where hyper broke off an answer it did not say so; the client must not wait for more.
+        if stream.shutdown().await.is_err() {
+            return;
+        }
         let mut scratch = [0; 2048];
         let mut drained = 0;
         while drained < LINGER_BYTES_MAX {

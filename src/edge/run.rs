@@ -50,6 +50,7 @@ pub fn spawn(index: usize, parts: WorkerParts, post: Post) -> io::Result<WorkerT
 async fn work(worker: Rc<Worker>, mut post: Post) -> io::Result<()> {
     let (connections, stop) = (TaskTracker::new(), CancellationToken::new());
     let ticking = tokio::task::spawn_local(tick(worker.clone()));
+    let leaving_lost = tokio::task::spawn_local(proxy::leave_lost_nodes(worker.clone()));
     let acceptors = TaskTracker::new();
     let opening = async {
         // A gateway that stops before it opened never opens.
@@ -71,6 +72,7 @@ async fn work(worker: Rc<Worker>, mut post: Post) -> io::Result<()> {
     acceptors.wait().await;
     leave(&worker, &connections, grace).await;
     ticking.abort();
+    leaving_lost.abort();
     worker.flush();
     Ok(())
 }

@@ -152,7 +152,10 @@ impl NodeBody {
             && self.worker.allows(node)
         {
             let now_ms = self.worker.now_ms();
-            self.worker.pool.borrow_mut().check_in(node, connection, now_ms);
+            self.worker.metrics.idle_kept(node);
+            if let Some(left) = self.worker.pool.borrow_mut().check_in(node, connection, now_ms) {
+                self.worker.idle_left(node, left);
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use http::{HeaderName, Method, StatusCode, Version};
 
 use super::headers::{Upgrade, upgrade_asked};
 use super::worker::Settings;
-use crate::nocobase::{self, RequestFacts, RequestHead};
+use crate::nocobase::{self, RequestClass, RequestFacts, RequestHead};
 
 /// Why a request goes to no node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +61,11 @@ pub fn look(parts: &Parts, settings: &Settings) -> Result<Asked, Refusal> {
         _ => Upgrade::None,
     };
     Ok(Asked { facts: facts(parts, &upgrade, settings), upgrade, version: parts.version })
+}
+
+/// What kind of request a refused head is: its error is told in the form that it can read.
+pub fn class(parts: &Parts, settings: &Settings) -> RequestClass {
+    facts(parts, &Upgrade::None, settings).class
 }
 
 fn facts(parts: &Parts, upgrade: &Upgrade, settings: &Settings) -> RequestFacts {
@@ -132,6 +137,9 @@ fn sized(length: &[u8]) -> Result<Body, Refusal> {
 
 /// RFC 9112 section 3.2: exactly one Host from a client that speaks HTTP/1.1.
 fn check_host(parts: &Parts) -> Result<(), Refusal> {
+    if parts.uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(Refusal::Malformed("the target holds user information"));
+    }
     let mut hosts = parts.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => Err(Refusal::Malformed("Host stands twice")),

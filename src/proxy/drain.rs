@@ -15,8 +15,9 @@ use super::attempt::{CutCause, Progress};
 use super::worker::Worker;
 use crate::failpoint;
 use crate::fence::{FenceOrder, Left, Order};
+use crate::model::NodeState;
 use crate::model::limits::{
-    CUT_NOTICED_WITHIN, TUNNEL_CLOSE_ANSWER, TUNNEL_CLOSE_WITHIN, TUNNEL_CLOSES_PER_SECOND,
+    CUT_NOTICED_WITHIN, TICK, TUNNEL_CLOSE_ANSWER, TUNNEL_CLOSE_WITHIN, TUNNEL_CLOSES_PER_SECOND,
 };
 use crate::routing::NodeIndex;
 
@@ -51,7 +52,7 @@ fn fence(worker: &Rc<Worker>, order: FenceOrder) -> Option<Draining> {
     failpoint::hit("worker.fence");
     let taken_up = worker.with_table(|table| table.generation);
     debug_assert!(order.generation <= taken_up, "published before it is ordered");
-    worker.pool.borrow_mut().retain(|node| worker.allows(node));
+    worker.close_idle_on_removed();
     let removed: Vec<NodeIndex> =
         (0..worker.nodes.len()).map(NodeIndex).filter(|node| !worker.allows(*node)).collect();
     // An engine that does not wait any more has a newer order on its way.
@@ -104,13 +105,26 @@ fn cut(worker: &Rc<Worker>, is_removed: impl Fn(NodeIndex) -> bool, left: &mut [
 /// Asks tunnels to close, spread over time: every client comes back within a second or so, and a
 /// node that stays should not meet them all at once.
 async fn close_paced(worker: &Rc<Worker>, is_removed: impl Fn(NodeIndex) -> bool + Copy) {
-    let tunnels = worker.tunnels_on(is_removed);
+    let mut tunnels = worker.tunnels_on(is_removed);
+    tunnels.retain(|tunnel| !tunnel.is_closing());
     let pause = pace(tunnels.len(), worker.settings.workers);
     let mut next = Instant::now();
     for tunnel in tunnels {
         sleep_until(next).await;
         tunnel.close();
         next += pause;
+    }
+}
+
+/// Closes, at the same pace, the tunnels to nodes that are down: such a node may keep its sockets
+/// open and silent for ever, and its clients would wait with it. Runs as long as its worker.
+pub async fn leave_lost_nodes(worker: Rc<Worker>) {
+    let is_lost = |node: NodeIndex| {
+        worker.nodes.get(node.0).is_some_and(|node| node.state() == NodeState::Down)
+    };
+    loop {
+        sleep(TICK).await;
+        close_paced(&worker, is_lost).await;
     }
 }
 

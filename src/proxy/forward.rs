@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use http::header::CONNECTION;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
@@ -61,7 +61,10 @@ pub async fn serve(
     let mut journey = Journey::begin(&worker, &client, &parts);
     let asked = match decide::look(&parts, &worker.settings) {
         Ok(asked) => asked,
-        Err(refusal) => return refused(&worker, &client, journey, refusal),
+        Err(refusal) => {
+            journey.is(decide::class(&parts, &worker.settings));
+            return refused(&worker, &client, journey, refusal);
+        }
     };
     journey.is(asked.facts.class);
     if asked.facts.class == RequestClass::EventStream {
@@ -80,10 +83,16 @@ fn outgoing(
     (parts, incoming): (http::request::Parts, Incoming),
 ) -> Request<RequestBody> {
     let mut headers = parts.headers;
+    // First of all: Host, and what is derived from it, is that of the target.
+    let uri = headers::origin_form(parts.uri, &mut headers);
     headers::towards_node(&mut headers, client, &worker.settings, &journey.id);
     headers::upgrading(&mut headers, &asked.upgrade);
-    let uri = headers::origin_form(parts.uri, &mut headers);
-    let mut request = Request::new(RequestBody::new(incoming, client, worker));
+    let body = RequestBody::new(incoming, client, worker);
+    if matches!(body, RequestBody::Client(_)) && !headers.contains_key(CONTENT_LENGTH) {
+        // Where a GET does not say so, hyper takes it to have no body, and drops it.
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    let mut request = Request::new(body);
     *request.method_mut() = parts.method;
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_11;
@@ -154,11 +163,9 @@ impl Forward {
             Err(error) => {
                 tracing::debug!(%error, node = node.0, "no connection to a node");
                 *last = Some(ForwardError::Connect);
+                self.worker.metrics.connect_failed(node);
                 self.node_failed(node);
-                return match tried.add(node) {
-                    true => Outcome::Again(Box::new(request)),
-                    false => Outcome::Failed(ForwardError::Connect, None),
-                };
+                return self.elsewhere(ForwardError::Connect, request, tried, node);
             }
         };
         failpoint::pause("forward.send").await;
@@ -185,18 +192,35 @@ impl Forward {
             }
             Err(SendError::Unwritten { request, .. }) => {
                 attempt.was_not_written();
-                self.worker.metrics.stale_replaced(node);
-                if pooled || tried.add(node) {
-                    *last = Some(ForwardError::NoAnswer);
+                *last = Some(ForwardError::NoAnswer);
+                if pooled {
+                    self.worker.metrics.stale_replaced(node);
                     return Outcome::Again(request);
                 }
-                Outcome::Failed(ForwardError::NoAnswer, Some(node))
+                // It accepts, and ends the connection at once.
+                self.node_failed(node);
+                self.elsewhere(ForwardError::NoAnswer, *request, tried, node)
             }
             Err(SendError::Written { source }) => {
                 tracing::debug!(error = %source, node = node.0, "an exchange failed");
                 self.unanswered(&attempt, spare, tried, last)
             }
         }
+    }
+
+    /// Nothing was written: on to another node, while there are attempts left.
+    fn elsewhere(
+        &self,
+        error: ForwardError,
+        request: Request<RequestBody>,
+        tried: &mut Tried,
+        node: NodeIndex,
+    ) -> Outcome {
+        if tried.add(node) {
+            self.worker.metrics.retried(node);
+            return Outcome::Again(Box::new(request));
+        }
+        Outcome::Failed(error, None)
     }
 
     /// The request was written, and no response head came.
@@ -236,16 +260,14 @@ impl Forward {
         };
         let epoch = node.address_epoch();
         let now_ms = self.worker.now_ms();
-        let found = self.worker.pool.borrow_mut().check_out(index, epoch, now_ms);
+        let left = |left| self.worker.idle_left(index, left);
+        let found = self.worker.pool.borrow_mut().check_out(index, epoch, now_ms, left);
         match found {
             CheckOut::Found(connection) => {
                 self.worker.metrics.pool_hit(index);
                 Ok((*connection, true))
             }
-            CheckOut::Empty { stale } => {
-                for _ in 0..stale {
-                    self.worker.metrics.stale_replaced(index);
-                }
+            CheckOut::None => {
                 let limit = self.worker.settings.connect_timeout;
                 let stream = connect(&node.addresses(), limit).await?;
                 self.worker.metrics.connected(index);
@@ -349,7 +371,6 @@ impl Forward {
     }
 
     fn node_failed(&self, index: NodeIndex) {
-        self.worker.metrics.connect_failed(index);
         if let Some(node) = self.worker.nodes.get(index.0)
             && let Some(time) = node.failed(self.worker.now_ms())
         {

@@ -86,7 +86,9 @@ impl Journey {
     /// An answer of the gateway's own: small, and ready as a whole.
     pub fn own_answer(&mut self, response: &Response<ResponseBody>, node: Option<NodeIndex>) {
         self.answered(response.status(), node);
-        self.bytes_out = response.body().size_hint().lower();
+        if self.method != Method::HEAD {
+            self.bytes_out = response.body().size_hint().lower();
+        }
         self.completed();
     }
 

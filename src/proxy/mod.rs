@@ -19,7 +19,7 @@ mod worker;
 
 pub use body::ResponseBody;
 pub use client::{Client, ClientPhase, Peer};
-pub use drain::{close_all_tunnels, obey};
+pub use drain::{close_all_tunnels, leave_lost_nodes, obey};
 pub use forward::serve;
 pub use tunnel::Tunnel;
 pub use worker::{Kick, Settings, Worker, WorkerParts};

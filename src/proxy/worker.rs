@@ -22,7 +22,7 @@ use crate::nocobase::Paths;
 use crate::notice::{self, Notice};
 use crate::routing::{Balance, NoNode, NodeIndex, Nodes, Reader, Rotation, Table, Tables, Tried};
 use crate::telemetry::{AccessWriter, WorkerMetrics};
-use crate::upstream::Pool;
+use crate::upstream::{Departure, Pool};
 
 /// What every worker is told at its start; shared, never changes.
 #[derive(Debug)]
@@ -270,12 +270,26 @@ impl Worker {
         self.access.borrow_mut().flush();
     }
 
+    /// Closes the idle connections to every node that the published table leaves out.
+    pub(super) fn close_idle_on_removed(&self) {
+        let left = |node, left| self.idle_left(node, left);
+        self.pool.borrow_mut().retain(|node| self.allows(node), left);
+    }
+
+    pub(super) fn idle_left(&self, node: NodeIndex, left: Departure) {
+        self.metrics.idle_left(node);
+        match left {
+            Departure::Stale => self.metrics.stale_replaced(node),
+            Departure::Taken | Departure::Closed => {}
+        }
+    }
+
     /// The coarse timer: moves the clock, ends what is overdue, sweeps the pool.
     pub fn tick(&self) {
         let now_ms = clock::uptime_ms();
         self.now_ms.set(now_ms);
         self.retries.borrow_mut().tick();
-        self.pool.borrow_mut().sweep(now_ms);
+        self.pool.borrow_mut().sweep(now_ms, |node, left| self.idle_left(node, left));
         self.flush();
         for (_, client) in &*self.clients.borrow() {
             client.enforce_limits(&self.settings, now_ms);

@@ -17,8 +17,19 @@ struct Idle<B: Body + 'static> {
 pub enum CheckOut<B: Body + 'static> {
     /// One that was open a moment ago.
     Found(Box<NodeConnection<B>>),
-    /// None; `stale` were found dead and dropped.
-    Empty { stale: usize },
+    /// None that could be used.
+    None,
+}
+
+/// What became of an idle connection that left the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// It carries a request now.
+    Taken,
+    /// Found dead, too old, or of an earlier address when it was wanted.
+    Stale,
+    /// Closed for its age, for want of room, or because its node was removed.
+    Closed,
 }
 
 /// Idle connections. Newest first: the youngest is the least likely to be closed by its node, and
@@ -38,44 +49,59 @@ where
     }
 
     /// Takes the newest connection to `node` that is young enough, goes to its present address
-    /// (`epoch`), and is still open.
-    pub fn check_out(&mut self, node: NodeIndex, epoch: u32, now_ms: u64) -> CheckOut<B> {
-        let mut stale = 0;
+    /// (`epoch`), and is still open. `left` hears of every connection that leaves.
+    pub fn check_out(
+        &mut self,
+        node: NodeIndex,
+        epoch: u32,
+        now_ms: u64,
+        mut left: impl FnMut(Departure),
+    ) -> CheckOut<B> {
         if let Some(idle) = self.idle.get_mut(node.0) {
             while let Some(Idle { connection, since_ms }) = idle.pop_back() {
                 let fresh = is_fresh(since_ms, now_ms) && connection.epoch == epoch;
                 if fresh && connection.is_reusable() {
+                    left(Departure::Taken);
                     return CheckOut::Found(Box::new(connection));
                 }
-                stale += 1;
+                left(Departure::Stale);
             }
         }
-        CheckOut::Empty { stale }
+        CheckOut::None
     }
 
-    pub fn check_in(&mut self, node: NodeIndex, connection: NodeConnection<B>, now_ms: u64) {
-        if let Some(idle) = self.idle.get_mut(node.0) {
-            if POOL_IDLE_PER_NODE_MAX <= idle.len() {
-                idle.pop_front();
-            }
-            idle.push_back(Idle { connection, since_ms: now_ms });
-        }
+    /// Keeps a connection; returns what became of the oldest where it had to make room.
+    pub fn check_in(
+        &mut self,
+        node: NodeIndex,
+        connection: NodeConnection<B>,
+        now_ms: u64,
+    ) -> Option<Departure> {
+        let idle = self.idle.get_mut(node.0)?;
+        idle.push_back(Idle { connection, since_ms: now_ms });
+        let full = POOL_IDLE_PER_NODE_MAX < idle.len();
+        full.then(|| idle.pop_front()).flatten().map(|_| Departure::Closed)
     }
 
     /// Closes what has been idle for too long; called by the worker's coarse timer.
-    pub fn sweep(&mut self, now_ms: u64) {
-        for idle in &mut self.idle {
+    pub fn sweep(&mut self, now_ms: u64, mut left: impl FnMut(NodeIndex, Departure)) {
+        for (node, idle) in self.idle.iter_mut().enumerate() {
             while idle.front().is_some_and(|oldest| !is_fresh(oldest.since_ms, now_ms)) {
                 idle.pop_front();
+                left(NodeIndex(node), Departure::Closed);
             }
         }
     }
 
     /// Closes every idle connection to the nodes that `keep` refuses.
-    pub fn retain(&mut self, keep: impl Fn(NodeIndex) -> bool) {
+    pub fn retain(
+        &mut self,
+        keep: impl Fn(NodeIndex) -> bool,
+        mut left: impl FnMut(NodeIndex, Departure),
+    ) {
         for (node, idle) in self.idle.iter_mut().enumerate() {
             if !keep(NodeIndex(node)) {
-                idle.clear();
+                idle.drain(..).for_each(|_| left(NodeIndex(node), Departure::Closed));
             }
         }
     }
