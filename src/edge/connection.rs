@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 
 use super::accept::Slot;
 use crate::model::limits::{HEAD_BYTES_MAX, HEADERS_MAX, LINGER_BYTES_MAX, LINGER_TIME};
-use crate::proxy::{self, Client, ClientPhase, Peer, ResponseBody, Worker};
+use crate::proxy::{self, Client, ClientPhase, Peer, ResponseBody, Served, Worker};
 use crate::upstream::Stream;
 
 /// Serves a connection to its end. `_slot` is its place under the cap.
@@ -113,22 +113,10 @@ struct Serve(Rc<Session>);
 impl Service<Request<Incoming>> for Serve {
     type Response = Response<ResponseBody>;
     type Error = std::convert::Infallible;
-    type Future = Answering;
+    type Future = Served;
 
-    fn call(&self, request: Request<Incoming>) -> Answering {
-        let (worker, client) = (self.0.worker.clone(), self.0.client.clone());
-        Answering(Box::pin(proxy::serve(worker, client, request)))
-    }
-}
-
-/// A request being answered; it cannot fail, only answer with an error.
-struct Answering(Pin<Box<dyn Future<Output = Response<ResponseBody>>>>);
-
-impl Future for Answering {
-    type Output = Result<Response<ResponseBody>, std::convert::Infallible>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(cx).map(Ok)
+    fn call(&self, request: Request<Incoming>) -> Served {
+        proxy::serve(&self.0.worker, &self.0.client, request)
     }
 }
 

@@ -112,7 +112,8 @@ fn is_navigation(head: &RequestHead<'_>) -> bool {
 }
 
 fn accepts(accept: Option<&str>, media_type: &str) -> bool {
-    accept.is_some_and(|value| lists(value, media_type))
+    // Most clients accept no such thing; a list is taken apart only where it is long enough.
+    accept.is_some_and(|value| media_type.len() <= value.len() && lists(value, media_type))
 }
 
 /// Is `item` in a comma-separated list, its parameters aside?

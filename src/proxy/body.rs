@@ -122,7 +122,7 @@ pub enum ResponseBody {
 pub struct NodeBody {
     stream: Option<ResponseStream<RequestBody>>,
     attempt: Attempt,
-    journey: Journey,
+    journey: Box<Journey>,
     worker: Rc<Worker>,
     client: Rc<Client>,
 }
@@ -132,7 +132,7 @@ impl NodeBody {
     pub fn new(
         stream: ResponseStream<RequestBody>,
         attempt: Attempt,
-        journey: Journey,
+        journey: Box<Journey>,
         worker: Rc<Worker>,
         client: Rc<Client>,
     ) -> Self {

@@ -3,33 +3,33 @@
 //! The loop below is the whole policy of retries: nothing was written -> another node, always;
 //! something was written -> again only where nothing can run twice, and only within the budget.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
+use super::answer;
 use super::attempt::{Attempt, CutCause};
-use super::body::{NodeBody, RequestBody, ResponseBody};
+use super::body::{RequestBody, ResponseBody};
 use super::client::{BodyFault, Client, Patience};
-use super::decide::{self, Asked, Refusal};
+use super::decide::{self, Asked};
 use super::headers::{self, Upgrade};
 use super::journey::Journey;
-use super::tunnel::{Kind, Tunnel};
 use super::worker::Worker;
 use crate::failpoint;
 use crate::nocobase::{Guard, Replay, RequestClass};
-use crate::notice::{self, Answer as OwnAnswer, Side};
 use crate::routing::{NoNode, NodeIndex, Tried};
-use crate::upstream::{
-    CheckOut, ConnectError, NodeConnection, ResponseStream, SendError, SentInformational, connect,
-};
+use crate::upstream::{ConnectError, NodeConnection, SendError, connect};
 
-type Connection = NodeConnection<RequestBody>;
+type Connection = Box<NodeConnection<RequestBody>>;
 
 /// Why a request got no answer of a node.
 #[derive(Debug, thiserror::Error)]
-enum ForwardError {
+pub(super) enum ForwardError {
     #[error(transparent)]
     NoNode(NoNode),
     /// No connection to any node that was tried.
@@ -50,28 +50,43 @@ enum ForwardError {
 }
 
 /// Answers one request: with a node's answer, the notice, or words of our own.
-pub async fn serve(
-    worker: Rc<Worker>,
-    client: Rc<Client>,
-    request: Request<Incoming>,
-) -> Response<ResponseBody> {
+pub fn serve(worker: &Rc<Worker>, client: &Rc<Client>, request: Request<Incoming>) -> Served {
     client.request_began(worker.now_ms());
     worker.retries.borrow_mut().request();
     let (parts, incoming) = request.into_parts();
-    let mut journey = Journey::begin(&worker, &client, &parts);
+    let mut journey = Box::new(Journey::begin(worker, client, &parts));
     let asked = match decide::look(&parts, &worker.settings) {
         Ok(asked) => asked,
         Err(refusal) => {
             journey.is(decide::class(&parts, &worker.settings));
-            return refused(&worker, &client, journey, refusal);
+            return Served::Now(Some(answer::refused(worker, client, journey, refusal)));
         }
     };
     journey.is(asked.facts.class);
     if asked.facts.class == RequestClass::EventStream {
         client.has_patience(Patience::Endless);
     }
-    let request = outgoing(&worker, &client, &journey, &asked, (parts, incoming));
-    Forward { worker, client, asked, journey }.run(request).await
+    let request = outgoing(worker, client, &journey, &asked, (parts, incoming));
+    let (worker, client) = (worker.clone(), client.clone());
+    let forward = Box::new(Forward { worker, client, asked, journey });
+    Served::Later(Box::pin(forward.run(Box::new(request))))
+}
+
+/// An answer, or the work towards one. It cannot fail, only answer with an error.
+pub enum Served {
+    Now(Option<Response<ResponseBody>>),
+    Later(Pin<Box<dyn Future<Output = Response<ResponseBody>>>>),
+}
+
+impl Future for Served {
+    type Output = Result<Response<ResponseBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Now(response) => response.take().map_or(Poll::Pending, |r| Poll::Ready(Ok(r))),
+            Self::Later(work) => work.as_mut().poll(cx).map(Ok),
+        }
+    }
 }
 
 /// The request as a node gets it.
@@ -101,31 +116,40 @@ fn outgoing(
 }
 
 /// One request on its way, over as many attempts as it takes.
-struct Forward {
-    worker: Rc<Worker>,
-    client: Rc<Client>,
-    asked: Asked,
-    journey: Journey,
+pub(super) struct Forward {
+    pub worker: Rc<Worker>,
+    pub client: Rc<Client>,
+    pub asked: Asked,
+    pub journey: Box<Journey>,
 }
 
 /// What one attempt came to.
 enum Outcome {
-    Answer(Box<Answer>),
+    Answer(Answer),
     /// Try again, on a node that is not in the list of those tried.
     Again(Box<Request<RequestBody>>),
     Failed(ForwardError, Option<NodeIndex>),
 }
 
-struct Answer {
-    response: Response<Incoming>,
-    connection: Connection,
-    attempt: Attempt,
-    /// A copy of the handshake, where the request was one.
-    handshake: Option<Request<RequestBody>>,
+pub(super) struct Answer {
+    pub response: Response<Incoming>,
+    pub connection: Connection,
+    pub attempt: Attempt,
+    /// A copy of the request, where there is one: of a handshake always.
+    pub handshake: Option<Box<Request<RequestBody>>>,
+}
+
+impl Answer {
+    fn is_upgrade(&self) -> bool {
+        self.response.status() == StatusCode::SWITCHING_PROTOCOLS
+    }
 }
 
 impl Forward {
-    async fn run(mut self, mut request: Request<RequestBody>) -> Response<ResponseBody> {
+    async fn run(
+        mut self: Box<Self>,
+        mut request: Box<Request<RequestBody>>,
+    ) -> Response<ResponseBody> {
         let mut tried = Tried::default();
         let mut last = None;
         loop {
@@ -138,12 +162,15 @@ impl Forward {
                 }
             };
             match self.attempt(attempt, request, &mut tried, &mut last).await {
-                Outcome::Again(again) => request = *again,
+                Outcome::Again(again) => request = again,
                 Outcome::Failed(error, node) => return self.failed(&error, node),
-                Outcome::Answer(answer) => match self.answer(*answer).await {
-                    Ok(response) => return response,
-                    Err(again) => (self, request) = *again,
-                },
+                Outcome::Answer(answer) if answer.is_upgrade() => {
+                    match Box::pin(self.upgrade(answer)).await {
+                        Ok(response) => return response,
+                        Err(again) => (self, request) = again,
+                    }
+                }
+                Outcome::Answer(answer) => return self.answer(answer),
             }
         }
     }
@@ -152,13 +179,20 @@ impl Forward {
     async fn attempt(
         &mut self,
         attempt: Attempt,
-        request: Request<RequestBody>,
+        request: Box<Request<RequestBody>>,
         tried: &mut Tried,
         last: &mut Option<ForwardError>,
     ) -> Outcome {
         let node = attempt.node();
         failpoint::pause("forward.connect").await;
-        let (mut connection, pooled) = match self.connection(node).await {
+        let idle = self.pooled(node);
+        let pooled = idle.is_some();
+        let connection = match idle {
+            Some(connection) => Ok(connection),
+            // Rare, and large: it does not make every request's future large.
+            None => Box::pin(self.connected(node)).await,
+        };
+        let mut connection = match connection {
             Ok(connection) => connection,
             Err(error) => {
                 tracing::debug!(%error, node = node.0, "no connection to a node");
@@ -172,23 +206,19 @@ impl Forward {
         // The table may have changed while we waited. From this look to the write there is no
         // await: hyper writes when `send` is polled first.
         if attempt.state.was_cut().is_some() || !self.worker.allows(node) {
-            return Outcome::Again(Box::new(request));
+            return Outcome::Again(request);
         }
         let spare = self.spare_of(&request);
         attempt.writes(connection.stream());
         self.note_guarded(node);
         let (client, version) = (self.client.clone(), self.asked.version);
-        let sent = connection.send(request, |head| pass_hint(&client, version, head)).await;
+        let sent =
+            connection.send(*request, |head| answer::pass_hint(&client, version, head)).await;
         match sent {
             Ok(response) => {
                 self.node_answered(node);
                 attempt.answers();
-                Outcome::Answer(Box::new(Answer {
-                    response,
-                    connection,
-                    attempt,
-                    handshake: spare,
-                }))
+                Outcome::Answer(Answer { response, connection, attempt, handshake: spare })
             }
             Err(SendError::Unwritten { request, .. }) => {
                 attempt.was_not_written();
@@ -199,7 +229,7 @@ impl Forward {
                 }
                 // It accepts, and ends the connection at once.
                 self.node_failed(node);
-                self.elsewhere(ForwardError::NoAnswer, *request, tried, node)
+                self.elsewhere(ForwardError::NoAnswer, request, tried, node)
             }
             Err(SendError::Written { source }) => {
                 tracing::debug!(error = %source, node = node.0, "an exchange failed");
@@ -212,13 +242,13 @@ impl Forward {
     fn elsewhere(
         &self,
         error: ForwardError,
-        request: Request<RequestBody>,
+        request: Box<Request<RequestBody>>,
         tried: &mut Tried,
         node: NodeIndex,
     ) -> Outcome {
         if tried.add(node) {
             self.worker.metrics.retried(node);
-            return Outcome::Again(Box::new(request));
+            return Outcome::Again(request);
         }
         Outcome::Failed(error, None)
     }
@@ -227,7 +257,7 @@ impl Forward {
     fn unanswered(
         &mut self,
         attempt: &Attempt,
-        spare: Option<Request<RequestBody>>,
+        spare: Option<Box<Request<RequestBody>>>,
         tried: &mut Tried,
         last: &mut Option<ForwardError>,
     ) -> Outcome {
@@ -247,43 +277,39 @@ impl Forward {
             Some(request) if tried.add(node) && self.worker.retries.borrow_mut().take() => {
                 self.worker.metrics.retried(node);
                 *last = Some(ForwardError::NoAnswer);
-                Outcome::Again(Box::new(request))
+                Outcome::Again(request)
             }
             Some(_) | None => Outcome::Failed(ForwardError::NoAnswer, Some(node)),
         }
     }
 
-    /// An idle connection that is still open, or a new one.
-    async fn connection(&self, index: NodeIndex) -> Result<(Connection, bool), ConnectError> {
+    /// An idle connection that is still open.
+    fn pooled(&self, index: NodeIndex) -> Option<Connection> {
+        let epoch = self.worker.nodes.get(index.0)?.address_epoch();
+        let now_ms = self.worker.now_ms();
+        let left = |left| self.worker.idle_left(index, left);
+        let found = self.worker.pool.borrow_mut().check_out(index, epoch, now_ms, left);
+        if found.is_some() {
+            self.worker.metrics.pool_hit(index);
+        }
+        found
+    }
+
+    /// A new connection.
+    async fn connected(&self, index: NodeIndex) -> Result<Connection, ConnectError> {
         let Some(node) = self.worker.nodes.get(index.0) else {
             return Err(ConnectError::NoAddress);
         };
         let epoch = node.address_epoch();
-        let now_ms = self.worker.now_ms();
-        let left = |left| self.worker.idle_left(index, left);
-        let found = self.worker.pool.borrow_mut().check_out(index, epoch, now_ms, left);
-        match found {
-            CheckOut::Found(connection) => {
-                self.worker.metrics.pool_hit(index);
-                Ok((*connection, true))
-            }
-            CheckOut::None => {
-                let limit = self.worker.settings.connect_timeout;
-                let stream = connect(&node.addresses(), limit).await?;
-                self.worker.metrics.connected(index);
-                let connection = Connection::new(stream, epoch).await;
-                Ok((
-                    connection
-                        .map_err(|error| ConnectError::Failed(std::io::Error::other(error)))?,
-                    false,
-                ))
-            }
-        }
+        let stream = connect(&node.addresses(), self.worker.settings.connect_timeout).await?;
+        self.worker.metrics.connected(index);
+        let connection = NodeConnection::new(stream, epoch).await;
+        connection.map_err(|error| ConnectError::Failed(std::io::Error::other(error)))
     }
 
     /// A copy to send once more, of a request that may run twice and has no body to lose. A
     /// handshake is one: until it is answered nothing was said over it.
-    fn spare_of(&self, request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    fn spare_of(&self, request: &Request<RequestBody>) -> Option<Box<Request<RequestBody>>> {
         let replayable = match self.asked.facts.replay {
             Replay::Always => true,
             Replay::OnlyUnwritten => matches!(self.asked.upgrade, Upgrade::To(_)),
@@ -291,83 +317,11 @@ impl Forward {
         if !replayable || !matches!(request.body(), RequestBody::Empty) {
             return None;
         }
-        let mut spare = Request::new(RequestBody::Empty);
+        let mut spare = Box::new(Request::new(RequestBody::Empty));
         *spare.method_mut() = request.method().clone();
         *spare.uri_mut() = request.uri().clone();
         *spare.headers_mut() = request.headers().clone();
         Some(spare)
-    }
-
-    /// Passes a node's answer on. `Err` is a handshake that has to be tried again: its node was
-    /// removed while it agreed.
-    async fn answer(self, answer: Answer) -> Result<Response<ResponseBody>, Again> {
-        let node = answer.attempt.node();
-        if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return self.upgrade(answer).await;
-        }
-        let Self { worker, client, mut journey, .. } = self;
-        let (mut head, incoming) = answer.response.into_parts();
-        headers::towards_client(&mut head.headers, &journey.id);
-        head.version = Version::HTTP_11;
-        head.extensions.clear();
-        journey.answered(head.status, Some(node));
-        if worker.is_stopping() {
-            head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        let stream = ResponseStream::new(incoming, answer.connection);
-        let body = NodeBody::new(stream, answer.attempt, journey, worker, client);
-        Ok(Response::from_parts(head, ResponseBody::Node(Box::new(body))))
-    }
-
-    /// The node agreed to an upgrade. Only now is there a tunnel, and only if the table still
-    /// allows it: from that look to the tunnel's count there is no await.
-    async fn upgrade(self, answer: Answer) -> Result<Response<ResponseBody>, Again> {
-        let Answer { response, connection, attempt, handshake } = answer;
-        let node = attempt.node();
-        let (Upgrade::To(_), Some(handshake)) = (&self.asked.upgrade, handshake) else {
-            return Ok(self.failed(&ForwardError::BadAnswer, Some(node)));
-        };
-        let Ok((stream, early)) = connection.into_upgraded().await else {
-            return Ok(self.failed(&ForwardError::NoAnswer, Some(node)));
-        };
-        if attempt.state.was_cut().is_some() || !self.worker.allows(node) {
-            attempt.completed();
-            return Err(Box::new((self, handshake)));
-        }
-        let Self { worker, client, asked, mut journey } = self;
-        let (mut head, _) = response.into_parts();
-        headers::upgraded(&mut head.headers, &asked.upgrade, &journey.id);
-        head.extensions.clear();
-        journey.answered(head.status, Some(node));
-        attempt.completed();
-        let kind = if asked.upgrade.is_websocket() { Kind::WebSocket } else { Kind::Raw };
-        client.leave_tunnel(Tunnel::new(worker, journey, kind, (node, stream, early)));
-        Ok(Response::from_parts(head, ResponseBody::Ready(None)))
-    }
-
-    /// An answer of our own to a request that got none.
-    fn failed(self, error: &ForwardError, node: Option<NodeIndex>) -> Response<ResponseBody> {
-        let Self { worker, client, mut journey, .. } = self;
-        let own = match error {
-            ForwardError::NoNode(_) | ForwardError::Cut => Own::Notice(worker.why_notice()),
-            ForwardError::Connect | ForwardError::NoAnswer | ForwardError::BadAnswer => {
-                Own::Error(StatusCode::BAD_GATEWAY, Side::Node)
-            }
-            ForwardError::HeadTimeout => Own::Error(StatusCode::GATEWAY_TIMEOUT, Side::Node),
-            ForwardError::Body(BodyFault::TooLarge) => {
-                Own::Error(StatusCode::PAYLOAD_TOO_LARGE, Side::Client)
-            }
-            ForwardError::Body(BodyFault::Stalled) => {
-                Own::Error(StatusCode::REQUEST_TIMEOUT, Side::Client)
-            }
-            ForwardError::Body(BodyFault::Broken) => {
-                Own::Error(StatusCode::BAD_REQUEST, Side::Client)
-            }
-        };
-        let response = own.response(&worker, &journey);
-        journey.own_answer(&response, node);
-        client.request_ended(worker.now_ms());
-        response
     }
 
     fn node_failed(&self, index: NodeIndex) {
@@ -393,76 +347,5 @@ impl Forward {
         {
             node.guarded_call(self.worker.now_ms());
         }
-    }
-}
-
-type Again = Box<(Forward, Request<RequestBody>)>;
-
-/// The gateway's own words.
-#[derive(Clone, Copy, Debug)]
-enum Own {
-    Notice(notice::Why),
-    Error(StatusCode, Side),
-}
-
-impl Own {
-    fn response(self, worker: &Worker, journey: &Journey) -> Response<ResponseBody> {
-        match self {
-            Self::Notice(why) => own_response(worker.notice.answer(why, journey.class()), journey),
-            Self::Error(status, side) => {
-                worker.metrics.own_error(status.as_u16());
-                let id = journey.id.to_str().ok();
-                own_response(&notice::own_error(status, side, journey.class(), id), journey)
-            }
-        }
-    }
-}
-
-fn own_response(answer: &OwnAnswer, journey: &Journey) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::Ready(Some(answer.body.clone())));
-    *response.status_mut() = answer.status;
-    for (name, value) in &answer.headers {
-        response.headers_mut().insert(name, value.clone());
-    }
-    response.headers_mut().insert(headers::X_REQUEST_ID, journey.id.clone());
-    response
-}
-
-/// A request that no node should see.
-fn refused(
-    worker: &Rc<Worker>,
-    client: &Rc<Client>,
-    mut journey: Journey,
-    refusal: Refusal,
-) -> Response<ResponseBody> {
-    tracing::debug!(%refusal, client = %client.address, "refused");
-    let own = Own::Error(refusal.status(), Side::Client);
-    let mut response = own.response(worker, &journey);
-    // Where its end is in doubt, nothing that follows on the connection can be trusted.
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    journey.own_answer(&response, None);
-    client.request_ended(worker.now_ms());
-    response
-}
-
-/// Sends a 1xx head on at once, beside hyper, which has no way to: nothing of ours is in the
-/// socket's way while a request has no response head, or else the client is slow and does
-/// without. 100 and 101 have other ways.
-fn pass_hint(client: &Client, version: Version, (status, headers): SentInformational) {
-    let hint = status != StatusCode::CONTINUE && status != StatusCode::SWITCHING_PROTOCOLS;
-    if !hint || version != Version::HTTP_11 || client.is_write_blocked() {
-        return;
-    }
-    let mut head = format!("HTTP/1.1 {} {}\r\n", status.as_str(), "Informational").into_bytes();
-    for (name, value) in &headers {
-        head.extend_from_slice(name.as_str().as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value.as_bytes());
-        head.extend_from_slice(b"\r\n");
-    }
-    head.extend_from_slice(b"\r\n");
-    if client.stream.write_now(&head).is_ok_and(|written| written < head.len()) {
-        // Half a head cannot be taken back, and what follows would be read as its rest.
-        client.stream.cut();
     }
 }

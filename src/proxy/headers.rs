@@ -64,9 +64,37 @@ pub fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|option| !option.is_empty())
 }
 
+/// Does this line belong to one connection, whatever it says? (RFC 9110 section 7.6.1)
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    *name == CONNECTION
+        || *name == TRANSFER_ENCODING
+        || *name == TE
+        || *name == UPGRADE
+        || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
+}
+
 /// Drops what belongs to one connection, and what its Connection lines name. What tells where a
 /// message ends or whom it is from cannot be dropped that way, whoever asks.
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    // Most heads have one such line or none: looking is cheaper than removing what is not there.
+    let mut found: [Option<HeaderName>; 6] = Default::default();
+    let present = headers.keys().filter(|name| is_hop_by_hop(name));
+    for (slot, name) in found.iter_mut().zip(present) {
+        *slot = Some(name.clone());
+    }
+    if found.contains(&Some(CONNECTION)) {
+        for name in nominated(headers) {
+            headers.remove(name);
+        }
+    }
+    for name in found.into_iter().flatten() {
+        headers.remove(name);
+    }
+}
+
+/// The lines that Connection names for removal.
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     let protects = |name: &HeaderName| {
         *name == HOST
             || *name == CONTENT_LENGTH
@@ -74,19 +102,13 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
             || name.as_str().starts_with("x-forwarded-")
     };
     let options = connection_options(headers);
-    let named: Vec<HeaderName> = options
+    options
         .filter(|option| {
             !["close", "keep-alive", "upgrade"].iter().any(|o| option.eq_ignore_ascii_case(o))
         })
         .filter_map(|option| option.parse().ok())
         .filter(|name| !protects(name))
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in [&CONNECTION, &KEEP_ALIVE, &TE, &TRANSFER_ENCODING, &UPGRADE, &PROXY_CONNECTION] {
-        headers.remove(name);
-    }
+        .collect()
 }
 
 /// Makes a client's head into the one that a node gets: hop-by-hop lines go, the client's address

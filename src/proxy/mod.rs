@@ -5,6 +5,7 @@
 //! removed. Every attempt at a node is begun by [`Worker::begin_attempt`]: load, pick and count
 //! without an await between them.
 
+mod answer;
 mod attempt;
 mod body;
 mod client;
@@ -20,6 +21,6 @@ mod worker;
 pub use body::ResponseBody;
 pub use client::{Client, ClientPhase, Peer};
 pub use drain::{close_all_tunnels, leave_lost_nodes, obey};
-pub use forward::serve;
+pub use forward::{Served, serve};
 pub use tunnel::Tunnel;
 pub use worker::{Kick, Settings, Worker, WorkerParts};

@@ -64,14 +64,14 @@ pub struct Tunnel {
     state: Rc<TunnelState>,
     key: usize,
     worker: Rc<Worker>,
-    journey: Journey,
+    journey: Box<Journey>,
 }
 
 impl Tunnel {
     /// `early` is what the node sent behind its 101.
     pub fn new(
         worker: Rc<Worker>,
-        journey: Journey,
+        journey: Box<Journey>,
         kind: Kind,
         (index, node, early): (NodeIndex, Stream, Bytes),
     ) -> Self {

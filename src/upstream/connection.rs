@@ -62,13 +62,14 @@ where
     ///
     /// # Errors
     /// hyper's, where it refuses the connection (it has no reason to).
-    pub async fn new(stream: Stream, epoch: u32) -> Result<Self, hyper::Error> {
+    pub async fn new(stream: Stream, epoch: u32) -> Result<Box<Self>, hyper::Error> {
         let (sender, driver) = http1::Builder::new()
             .max_headers(HEADERS_MAX)
             .max_header_size(HEAD_BYTES_MAX)
             .handshake(TokioIo::new(stream.clone()))
             .await?;
-        Ok(Self { stream, sender, driver, finished: false, epoch })
+        // hyper's state is large, and a connection goes through many hands.
+        Ok(Box::new(Self { stream, sender, driver, finished: false, epoch }))
     }
 
     pub fn stream(&self) -> &Stream {
@@ -88,28 +89,32 @@ where
     ///
     /// # Cancel safety
     /// Not: a dropped exchange leaves the connection unusable; drop it too.
-    pub async fn send(
+    pub fn send(
         &mut self,
         mut request: Request<B>,
         mut informational: impl FnMut(SentInformational),
-    ) -> Result<Response<Incoming>, SendError<B>> {
+    ) -> impl Future<Output = Result<Response<Incoming>, SendError<B>>> {
         hyper::ext::on_informational(&mut request, |head| {
             let head = (head.status(), head.headers().clone());
             INFORMATIONAL.with_borrow_mut(|waiting| waiting.push(head));
         });
-        let mut response = pin!(self.sender.try_send_request(request));
+        // A request is large: handing it over here, outside the future, saves moving it twice.
+        let response = self.sender.try_send_request(request);
         let (driver, finished) = (&mut self.driver, &mut self.finished);
-        let sent = poll_fn(|cx| {
-            drive(driver, finished, cx);
-            INFORMATIONAL.take().into_iter().for_each(&mut informational);
-            response.as_mut().poll(cx)
-        });
-        sent.await.map_err(|mut error| match error.take_message() {
-            Some(request) => {
-                SendError::Unwritten { request: Box::new(request), source: error.into_error() }
-            }
-            None => SendError::Written { source: error.into_error() },
-        })
+        async move {
+            let mut response = pin!(response);
+            let sent = poll_fn(|cx| {
+                drive(driver, finished, cx);
+                INFORMATIONAL.take().into_iter().for_each(&mut informational);
+                response.as_mut().poll(cx)
+            });
+            sent.await.map_err(|mut error| match error.take_message() {
+                Some(request) => {
+                    SendError::Unwritten { request: Box::new(request), source: error.into_error() }
+                }
+                None => SendError::Written { source: error.into_error() },
+            })
+        }
     }
 
     /// After a 101: the bare stream, and the bytes that the node sent behind its head.
@@ -144,7 +149,7 @@ fn drive<B>(
 #[derive(Debug)]
 pub struct ResponseStream<B: Body + 'static> {
     incoming: Incoming,
-    connection: NodeConnection<B>,
+    connection: Box<NodeConnection<B>>,
     ended: bool,
 }
 
@@ -154,7 +159,7 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    pub fn new(incoming: Incoming, connection: NodeConnection<B>) -> Self {
+    pub fn new(incoming: Incoming, connection: Box<NodeConnection<B>>) -> Self {
         let ended = incoming.is_end_stream();
         Self { incoming, connection, ended }
     }
@@ -186,7 +191,7 @@ where
     }
 
     /// The connection, for the pool, where the whole exchange is over and another may follow.
-    pub fn into_idle(mut self) -> Option<NodeConnection<B>> {
+    pub fn into_idle(mut self) -> Option<Box<NodeConnection<B>>> {
         if !self.ended {
             return None;
         }

@@ -10,5 +10,5 @@ mod stream;
 
 pub use connect::{ConnectError, connect, tune};
 pub use connection::{NodeConnection, ResponseStream, SendError, SentInformational};
-pub use pool::{CheckOut, Departure, Pool};
+pub use pool::{Departure, Pool};
 pub use stream::{Stream, Waiting};

@@ -9,16 +9,8 @@ use crate::model::limits::{POOL_IDLE_PER_NODE_MAX, POOL_IDLE_TIME};
 use crate::routing::NodeIndex;
 
 struct Idle<B: Body + 'static> {
-    connection: NodeConnection<B>,
+    connection: Box<NodeConnection<B>>,
     since_ms: u64,
-}
-
-/// What looking for an idle connection came to.
-pub enum CheckOut<B: Body + 'static> {
-    /// One that was open a moment ago.
-    Found(Box<NodeConnection<B>>),
-    /// None that could be used.
-    None,
 }
 
 /// What became of an idle connection that left the pool.
@@ -56,25 +48,25 @@ where
         epoch: u32,
         now_ms: u64,
         mut left: impl FnMut(Departure),
-    ) -> CheckOut<B> {
+    ) -> Option<Box<NodeConnection<B>>> {
         if let Some(idle) = self.idle.get_mut(node.0) {
             while let Some(Idle { connection, since_ms }) = idle.pop_back() {
                 let fresh = is_fresh(since_ms, now_ms) && connection.epoch == epoch;
                 if fresh && connection.is_reusable() {
                     left(Departure::Taken);
-                    return CheckOut::Found(Box::new(connection));
+                    return Some(connection);
                 }
                 left(Departure::Stale);
             }
         }
-        CheckOut::None
+        None
     }
 
     /// Keeps a connection; returns what became of the oldest where it had to make room.
     pub fn check_in(
         &mut self,
         node: NodeIndex,
-        connection: NodeConnection<B>,
+        connection: Box<NodeConnection<B>>,
         now_ms: u64,
     ) -> Option<Departure> {
         let idle = self.idle.get_mut(node.0)?;

@@ -1,0 +1,168 @@
+//! What a client gets: a node's answer, a tunnel, or words of our own.
+
+use std::rc::Rc;
+
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+
+use super::body::{NodeBody, RequestBody, ResponseBody};
+use super::client::{BodyFault, Client};
+use super::decide::Refusal;
+use super::forward::{Answer, Forward, ForwardError};
+use super::headers::{self, Upgrade};
+use super::journey::Journey;
+use super::tunnel::{Kind, Tunnel};
+use super::worker::Worker;
+use crate::notice::{self, Answer as OwnAnswer, Side};
+use crate::routing::NodeIndex;
+use crate::upstream::{ResponseStream, SentInformational};
+
+impl Forward {
+    /// Passes a node's answer on.
+    pub(super) fn answer(self: Box<Self>, answer: Answer) -> Response<ResponseBody> {
+        let node = answer.attempt.node();
+        let Self { worker, client, mut journey, .. } = *self;
+        let (mut head, incoming) = answer.response.into_parts();
+        headers::towards_client(&mut head.headers, &journey.id);
+        head.version = Version::HTTP_11;
+        head.extensions.clear();
+        journey.answered(head.status, Some(node));
+        if worker.is_stopping() {
+            head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let stream = ResponseStream::new(incoming, answer.connection);
+        let body = NodeBody::new(stream, answer.attempt, journey, worker, client);
+        Response::from_parts(head, ResponseBody::Node(Box::new(body)))
+    }
+
+    /// The node agreed to an upgrade. Only now is there a tunnel, and only if the table still
+    /// allows it: from that look to the tunnel's count there is no await. `Err` is a handshake
+    /// that has to be tried again: its node was removed while it agreed.
+    pub(super) async fn upgrade(
+        self: Box<Self>,
+        answer: Answer,
+    ) -> Result<Response<ResponseBody>, Again> {
+        let Answer { response, connection, attempt, handshake } = answer;
+        let node = attempt.node();
+        let (Upgrade::To(_), Some(handshake)) = (&self.asked.upgrade, handshake) else {
+            return Ok(self.failed(&ForwardError::BadAnswer, Some(node)));
+        };
+        let Ok((stream, early)) = connection.into_upgraded().await else {
+            return Ok(self.failed(&ForwardError::NoAnswer, Some(node)));
+        };
+        if attempt.state.was_cut().is_some() || !self.worker.allows(node) {
+            attempt.completed();
+            return Err((self, handshake));
+        }
+        let Self { worker, client, asked, mut journey } = *self;
+        let (mut head, _) = response.into_parts();
+        headers::upgraded(&mut head.headers, &asked.upgrade, &journey.id);
+        head.extensions.clear();
+        journey.answered(head.status, Some(node));
+        attempt.completed();
+        let kind = if asked.upgrade.is_websocket() { Kind::WebSocket } else { Kind::Raw };
+        client.leave_tunnel(Tunnel::new(worker, journey, kind, (node, stream, early)));
+        Ok(Response::from_parts(head, ResponseBody::Ready(None)))
+    }
+
+    /// An answer of our own to a request that got none.
+    pub(super) fn failed(
+        self: Box<Self>,
+        error: &ForwardError,
+        node: Option<NodeIndex>,
+    ) -> Response<ResponseBody> {
+        let Self { worker, client, mut journey, .. } = *self;
+        let own = match error {
+            ForwardError::NoNode(_) | ForwardError::Cut => Own::Notice(worker.why_notice()),
+            ForwardError::Connect | ForwardError::NoAnswer | ForwardError::BadAnswer => {
+                Own::Error(StatusCode::BAD_GATEWAY, Side::Node)
+            }
+            ForwardError::HeadTimeout => Own::Error(StatusCode::GATEWAY_TIMEOUT, Side::Node),
+            ForwardError::Body(BodyFault::TooLarge) => {
+                Own::Error(StatusCode::PAYLOAD_TOO_LARGE, Side::Client)
+            }
+            ForwardError::Body(BodyFault::Stalled) => {
+                Own::Error(StatusCode::REQUEST_TIMEOUT, Side::Client)
+            }
+            ForwardError::Body(BodyFault::Broken) => {
+                Own::Error(StatusCode::BAD_REQUEST, Side::Client)
+            }
+        };
+        let response = own.response(&worker, &journey);
+        journey.own_answer(&response, node);
+        client.request_ended(worker.now_ms());
+        response
+    }
+}
+
+/// A request that goes round once more.
+pub(super) type Again = (Box<Forward>, Box<Request<RequestBody>>);
+
+/// The gateway's own words.
+#[derive(Clone, Copy, Debug)]
+enum Own {
+    Notice(notice::Why),
+    Error(StatusCode, Side),
+}
+
+impl Own {
+    fn response(self, worker: &Worker, journey: &Journey) -> Response<ResponseBody> {
+        match self {
+            Self::Notice(why) => own_response(worker.notice.answer(why, journey.class()), journey),
+            Self::Error(status, side) => {
+                worker.metrics.own_error(status.as_u16());
+                let id = journey.id.to_str().ok();
+                own_response(&notice::own_error(status, side, journey.class(), id), journey)
+            }
+        }
+    }
+}
+
+fn own_response(answer: &OwnAnswer, journey: &Journey) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Ready(Some(answer.body.clone())));
+    *response.status_mut() = answer.status;
+    for (name, value) in &answer.headers {
+        response.headers_mut().insert(name, value.clone());
+    }
+    response.headers_mut().insert(headers::X_REQUEST_ID, journey.id.clone());
+    response
+}
+
+/// A request that no node should see.
+pub(super) fn refused(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    mut journey: Box<Journey>,
+    refusal: Refusal,
+) -> Response<ResponseBody> {
+    tracing::debug!(%refusal, client = %client.address, "refused");
+    let own = Own::Error(refusal.status(), Side::Client);
+    let mut response = own.response(worker, &journey);
+    // Where its end is in doubt, nothing that follows on the connection can be trusted.
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    journey.own_answer(&response, None);
+    client.request_ended(worker.now_ms());
+    response
+}
+
+/// Sends a 1xx head on at once, beside hyper, which has no way to: nothing of ours is in the
+/// socket's way while a request has no response head, or else the client is slow and does
+/// without. 100 and 101 have other ways.
+pub(super) fn pass_hint(client: &Client, version: Version, (status, headers): SentInformational) {
+    let hint = status != StatusCode::CONTINUE && status != StatusCode::SWITCHING_PROTOCOLS;
+    if !hint || version != Version::HTTP_11 || client.is_write_blocked() {
+        return;
+    }
+    let mut head = format!("HTTP/1.1 {} {}\r\n", status.as_str(), "Informational").into_bytes();
+    for (name, value) in headers.iter().filter(|(name, _)| !headers::is_hop_by_hop(name)) {
+        head.extend_from_slice(name.as_str().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+    if client.stream.write_now(&head).is_ok_and(|written| written < head.len()) {
+        // Half a head cannot be taken back, and what follows would be read as its rest.
+        client.stream.cut();
+    }
+}
