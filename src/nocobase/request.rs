@@ -86,7 +86,7 @@ fn class_of(head: &RequestHead<'_>, path: &str, paths: &Paths) -> RequestClass {
     let under_api = paths.under_api(path);
     if head.upgrade.is_some_and(|value| lists(value, "websocket")) {
         RequestClass::WebSocket
-    } else if accepts(head.accept, "text/event-stream") || under_api.is_some_and(is_mcp) {
+    } else if accepts_events(head.accept) || under_api.is_some_and(is_mcp) {
         RequestClass::EventStream
     } else if under_api.is_some() {
         RequestClass::Api
@@ -111,9 +111,14 @@ fn is_navigation(head: &RequestHead<'_>) -> bool {
     }
 }
 
+/// Asked of every request, and true of few: a list without a hyphen is not taken apart.
+fn accepts_events(accept: Option<&str>) -> bool {
+    let possible = accept.is_some_and(|value| value.as_bytes().contains(&b'-'));
+    possible && accepts(accept, "text/event-stream")
+}
+
 fn accepts(accept: Option<&str>, media_type: &str) -> bool {
-    // Most clients accept no such thing; a list is taken apart only where it is long enough.
-    accept.is_some_and(|value| media_type.len() <= value.len() && lists(value, media_type))
+    accept.is_some_and(|value| lists(value, media_type))
 }
 
 /// Is `item` in a comma-separated list, its parameters aside?

@@ -74,12 +74,12 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
         || *name == PROXY_CONNECTION
 }
 
-/// Drops what belongs to one connection, and what its Connection lines name. What tells where a
-/// message ends or whom it is from cannot be dropped that way, whoever asks.
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
+/// Drops the lines that `drops` picks out and those that Connection lines name. What tells where
+/// a message ends or whom it is from cannot be named away, whoever asks.
+fn strip(headers: &mut HeaderMap, drops: impl Fn(&HeaderName) -> bool) {
     // Most heads have one such line or none: looking is cheaper than removing what is not there.
-    let mut found: [Option<HeaderName>; 6] = Default::default();
-    let present = headers.keys().filter(|name| is_hop_by_hop(name));
+    let mut found: [Option<HeaderName>; STRIPPED_MAX] = Default::default();
+    let present = headers.keys().filter(|name| drops(name));
     for (slot, name) in found.iter_mut().zip(present) {
         *slot = Some(name.clone());
     }
@@ -92,6 +92,9 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         headers.remove(name);
     }
 }
+
+/// Names that are stripped: six that are hop by hop, and four of a client's.
+const STRIPPED_MAX: usize = 10;
 
 /// The lines that Connection names for removal.
 fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
@@ -120,18 +123,20 @@ pub fn towards_node(
     id: &HeaderValue,
 ) {
     let takes_trailers = headers.get_all(TE).iter().any(names_trailers);
-    strip_hop_by_hop(headers);
-    headers.remove(PROXY_AUTHORIZATION);
-    // hyper answers 100 when the node's side reads the body; the node gets the body at once.
-    headers.remove(EXPECT);
+    let untrusted = client.peer == Peer::Untrusted;
+    strip(headers, |name| {
+        is_hop_by_hop(name)
+            || *name == PROXY_AUTHORIZATION
+            // hyper answers 100 when the node's side reads the body; the node gets it at once.
+            || *name == EXPECT
+            || (untrusted && (*name == FORWARDED || *name == X_REAL_IP))
+    });
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     let host = headers.get(HOST).cloned();
     match client.peer {
         Peer::Untrusted => {
-            headers.remove(FORWARDED);
-            headers.remove(X_REAL_IP);
             headers.insert(X_FORWARDED_FOR, client.forwarded_for.clone());
             headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
             set_or_remove(headers, X_FORWARDED_HOST, host);
@@ -188,8 +193,7 @@ fn parse_address(element: &str) -> Option<IpAddr> {
 
 /// The head of a node's response as the client gets it.
 pub fn towards_client(headers: &mut HeaderMap, id: &HeaderValue) {
-    strip_hop_by_hop(headers);
-    headers.remove(PROXY_AUTHENTICATE);
+    strip(headers, |name| is_hop_by_hop(name) || *name == PROXY_AUTHENTICATE);
     headers.insert(X_REQUEST_ID, id.clone());
 }
 
@@ -306,7 +310,7 @@ mod tests {
             ("proxy-connection", "keep-alive"),
             ("te", "trailers"),
         ]);
-        strip_hop_by_hop(&mut headers);
+        strip(&mut headers, is_hop_by_hop);
         let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-length", "host", "x-forwarded-for"]);

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -106,7 +106,7 @@ where
             let sent = poll_fn(|cx| {
                 drive(driver, finished, cx);
                 INFORMATIONAL.take().into_iter().for_each(&mut informational);
-                response.as_mut().poll(cx)
+                response.as_mut().poll(&mut unwoken())
             });
             sent.await.map_err(|mut error| match error.take_message() {
                 Some(request) => {
@@ -128,6 +128,12 @@ where
         let parts = self.driver.into_parts();
         Ok((parts.io.into_inner(), parts.read_buf))
     }
+}
+
+/// For what moves only when we drive the connection, and is looked at right after: woken by it,
+/// the task would be run once more per request, to find nothing.
+fn unwoken() -> Context<'static> {
+    Context::from_waker(Waker::noop())
 }
 
 /// Lets hyper read and write. Its errors reach us through the response or the body.
@@ -179,10 +185,10 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         // First what hyper has ready; this also tells it that more is wanted.
-        let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let mut polled = Pin::new(&mut self.incoming).poll_frame(&mut unwoken());
         if polled.is_pending() {
             drive(&mut self.connection.driver, &mut self.connection.finished, cx);
-            polled = Pin::new(&mut self.incoming).poll_frame(cx);
+            polled = Pin::new(&mut self.incoming).poll_frame(&mut unwoken());
         }
         if matches!(polled, Poll::Ready(None)) || self.incoming.is_end_stream() {
             self.ended = true;
@@ -197,8 +203,7 @@ where
         }
         // hyper settles the end of the exchange when it is polled once more. Whatever wakes this
         // context later finds nothing to do.
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        drive(&mut self.connection.driver, &mut self.connection.finished, &mut cx);
+        drive(&mut self.connection.driver, &mut self.connection.finished, &mut unwoken());
         (!self.connection.finished && self.connection.sender.is_ready()).then_some(self.connection)
     }
 }
