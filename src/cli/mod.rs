@@ -3,6 +3,7 @@
 pub mod check;
 pub mod client;
 pub mod config_file;
+mod demo;
 pub mod events;
 pub mod exit;
 pub mod flags;
@@ -16,6 +17,8 @@ pub mod wait;
 use clap::{Parser, Subcommand};
 
 pub use exit::Exit;
+
+use crate::standin::process;
 
 /// A movable bridge in front of a NocoBase cluster: load balancer and maintenance gateway.
 ///
@@ -47,6 +50,10 @@ enum Verb {
     Wait(wait::WaitArgs),
     /// What happens, as it happens.
     Events(events::EventsArgs),
+    /// Show it all at work on this machine: stand-in nodes, a gateway, load, and every mode.
+    Demo(demo::DemoArgs),
+    #[command(name = "stand-in", hide = true)]
+    StandIn(Box<process::Args>),
     /// Write completions for a shell to stdout.
     Completions(generate::CompletionsArgs),
     /// Write the man page to stdout.
@@ -62,8 +69,20 @@ impl Cli {
             Verb::Mode(args) => mode::run(&args, &self.control),
             Verb::Wait(args) => wait::run(&args, &self.control),
             Verb::Events(args) => events::run(&args, &self.control),
+            Verb::Demo(args) => demo::run(&args),
+            Verb::StandIn(args) => stand_in(&args),
             Verb::Completions(args) => generate::completions(&args),
             Verb::Man => generate::man(),
+        }
+    }
+}
+
+fn stand_in(args: &process::Args) -> Exit {
+    match process::run(args) {
+        Ok(()) => Exit::True,
+        Err(error) => {
+            eprintln!("{error:#}");
+            Exit::Internal
         }
     }
 }

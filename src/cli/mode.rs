@@ -96,7 +96,8 @@ pub async fn switch(
     Ok(Exit::True)
 }
 
-fn render(switch: &SwitchDoc, out: &mut dyn Write) -> io::Result<()> {
+/// The acknowledgement, for a person.
+pub(super) fn render(switch: &SwitchDoc, out: &mut dyn Write) -> io::Result<()> {
     let mode = printable(&switch.mode.to_string());
     if !switch.changed {
         return writeln!(out, "{mode}: nothing to change (revision {})", switch.revision);

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -48,6 +49,9 @@ pub struct Args {
     /// File that the nodes of one cluster share.
     #[arg(long)]
     pub database: Option<PathBuf>,
+    /// End at once when the process of this id, which started this one, ends.
+    #[arg(long, value_name = "PID")]
+    pub end_with: Option<i32>,
 }
 
 impl Args {
@@ -82,6 +86,9 @@ impl Args {
 /// # Errors
 /// The address or the database file cannot be had.
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(parent) = args.end_with {
+        end_with(parent)?;
+    }
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before the first line is out, so that whoever reads it may signal us at once.
@@ -101,4 +108,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         node.stop();
         Ok(())
     })
+}
+
+/// Asks the kernel for SIGKILL when the thread that started this process ends.
+fn end_with(parent: i32) -> anyhow::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL)).context("cannot follow the parent")?;
+    // It may have ended before the kernel was asked.
+    if getppid().map(Pid::as_raw_pid) != Some(parent) {
+        bail!("process {parent}, with which this one ends, is not its parent, or has ended");
+    }
+    Ok(())
 }
