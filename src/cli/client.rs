@@ -11,12 +11,27 @@ use crate::control::problem::{Code, Problem};
 /// Which gateway is meant.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ControlArgs {
-    /// The gateway's control socket.
-    #[arg(long = "control", env = "DRAWSPAN_CONTROL", value_name = "PATH", global = true)]
+    /// The running gateway's control socket, for the verbs that talk to it.
+    #[arg(long = "control", env = "DRAWSPAN_CONTROL", value_name = "PATH")]
+    pub control: Option<PathBuf>,
+}
+
+/// A verb that talks to a running gateway.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Called<Verb: clap::Args> {
+    #[command(flatten)]
+    pub args: Verb,
+    /// The gateway's control socket; else what DRAWSPAN_CONTROL names, else where `run` puts it.
+    #[arg(long = "control", value_name = "PATH")]
     pub control: Option<PathBuf>,
 }
 
 impl ControlArgs {
+    /// What was said after the verb counts before what was said in front of it.
+    pub(super) fn or_in_front(nearer: Option<PathBuf>, in_front: Self) -> Self {
+        Self { control: nearer.or(in_front.control) }
+    }
+
     pub fn client(&self) -> Client {
         Client::new(self.control.clone().unwrap_or_else(default_control_path))
     }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use clap::CommandFactory;
+use clap_mangen::Man;
 
 use super::{Cli, Exit};
 
@@ -20,14 +21,49 @@ pub fn completions(args: &CompletionsArgs) -> Exit {
 }
 
 pub fn man() -> Exit {
-    let mut text = Vec::new();
-    match clap_mangen::Man::new(Cli::command()).render(&mut text) {
-        Ok(()) => print(&text),
+    match page() {
+        Ok(text) => print(&text),
         Err(error) => {
             eprintln!("cannot make the man page: {error}");
             Exit::Internal
         }
     }
+}
+
+/// One page: the program, then each verb with its options.
+fn page() -> io::Result<Vec<u8>> {
+    let mut command = Cli::command();
+    command.build();
+    let page = Man::new(command.clone());
+    let mut text = Vec::new();
+    page.render_title(&mut text)?;
+    page.render_name_section(&mut text)?;
+    page.render_synopsis_section(&mut text)?;
+    page.render_description_section(&mut text)?;
+    page.render_options_section(&mut text)?;
+    for verb in command.get_subcommands() {
+        if !verb.is_hide_set() && verb.get_name() != "help" {
+            of_verb(verb, &mut text)?;
+        }
+    }
+    page.render_extra_section(&mut text)?;
+    page.render_version_section(&mut text)?;
+    Ok(text)
+}
+
+/// A section for the verb, with the sections of its own page one level below.
+fn of_verb(verb: &clap::Command, text: &mut Vec<u8>) -> io::Result<()> {
+    let own = Man::new(verb.clone());
+    let mut sections = Vec::new();
+    own.render_synopsis_section(&mut sections)?;
+    own.render_description_section(&mut sections)?;
+    own.render_options_section(&mut sections)?;
+    if verb.get_after_help().is_some() {
+        own.render_extra_section(&mut sections)?;
+    }
+    writeln!(text, ".SH \"{}\"", verb.get_name().to_uppercase())?;
+    let sections = String::from_utf8_lossy(&sections).replace(".SH ", ".SS ");
+    text.write_all(sections.as_bytes())
 }
 
 fn print(text: &[u8]) -> Exit {
@@ -39,5 +75,22 @@ fn print(text: &[u8]) -> Exit {
             eprintln!("cannot write to stdout: {error}");
             Exit::Internal
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_man_page_has_every_verb_with_its_options_and_the_exit_codes() {
+        let text = String::from_utf8(page().expect("a page")).expect("text");
+        for verb in Cli::command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
+            assert!(text.contains(&format!(".SH \"{}\"", verb.get_name().to_uppercase())));
+        }
+        for words in ["drain\\-timeout", "state\\-dir", "gateway does not answer"] {
+            assert!(text.contains(words), "{words}");
+        }
+        assert!(!text.contains("STAND-IN"));
     }
 }

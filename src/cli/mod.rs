@@ -16,41 +16,56 @@ pub mod wait;
 
 use clap::{Parser, Subcommand};
 
-pub use exit::Exit;
-
 use crate::standin::process;
+use client::{Called, ControlArgs};
+pub use exit::Exit;
 
 /// A movable bridge in front of a NocoBase cluster: load balancer and maintenance gateway.
 ///
-/// `run` is the gateway. The other verbs talk to a running one over its control socket.
+/// `run` is the gateway. `status`, `mode`, `wait` and `events` talk to a running one over its control
+/// socket. `demo` shows all of it on this machine.
 #[derive(Debug, Parser)]
-#[command(name = "drawspan", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "drawspan", version, max_term_width = 100, after_help = exit_codes())]
 pub struct Cli {
     #[command(flatten)]
-    control: client::ControlArgs,
+    control: ControlArgs,
     #[command(subcommand)]
     verb: Verb,
 }
 
-const EXIT_CODES: &str = "\
-Exit codes: 0 the effect is true, 1 internal error, 2 usage or configuration, 3 refused (objections),
-4 somebody was faster, 5 timed out, 6 can never be met, 7 gateway unreachable, 8 not allowed.";
+/// The table of exit codes, as help and manual show it.
+fn exit_codes() -> String {
+    let line = |exit: &Exit| format!("\n  {}  {}", exit.code(), exit.meaning());
+    format!("Exit codes:{}", Exit::ALL.iter().map(line).collect::<String>())
+}
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run the gateway.
+    ///
+    /// It takes its settings from a file (--config), or from flags alone: then --listen and --node are
+    /// needed. It comes back in the mode in which it was left, or raised where that is in doubt.
+    #[command(after_help = RUN_EXAMPLES)]
     Run(flags::RunArgs),
-    /// Look a configuration file over: every problem at once.
+    /// Look a configuration file over: every problem at once, and what would run.
     Check(check::Check),
     /// What is true now: mode, nodes, what is in flight.
-    Status(status::StatusArgs),
+    Status(Called<status::StatusArgs>),
     /// Change the mode, and return when the change is true.
-    Mode(mode::ModeArgs),
+    ///
+    /// True means: every worker routes by the new mode, and nothing is left on the nodes that it closes;
+    /// what did not end within the drain time was cut and is counted in the answer.
+    #[command(after_help = MODE_EXAMPLES)]
+    Mode(Called<mode::ModeArgs>),
     /// Wait until a condition is true, can never be, or time is over.
-    Wait(wait::WaitArgs),
+    #[command(after_help = WAIT_EXAMPLES)]
+    Wait(Called<wait::WaitArgs>),
     /// What happens, as it happens.
-    Events(events::EventsArgs),
+    Events(Called<events::EventsArgs>),
     /// Show it all at work on this machine: stand-in nodes, a gateway, load, and every mode.
+    ///
+    /// It needs no root and leaves nothing behind. After the tour, which takes about ten seconds, the
+    /// gateway stays for you to try it, until ctrl-C.
     Demo(demo::DemoArgs),
     #[command(name = "stand-in", hide = true)]
     StandIn(Box<process::Args>),
@@ -60,15 +75,33 @@ enum Verb {
     Man,
 }
 
+const RUN_EXAMPLES: &str = "\
+Examples:
+  drawspan run --config /etc/drawspan/drawspan.toml
+  drawspan run --listen :8080 --node n1=http://10.0.0.1:13000 --node n2=http://10.0.0.2:13000";
+
+const MODE_EXAMPLES: &str = "\
+Examples:
+  drawspan mode single n1 --why 'installing a plugin'
+  drawspan mode maintenance --drain-timeout 2m
+  drawspan mode cluster";
+
+const WAIT_EXAMPLES: &str = "\
+Examples:
+  drawspan wait node=n2:ready --timeout 10m
+  drawspan wait node=n2:drained
+  drawspan wait mode=single:n1";
+
 impl Cli {
     pub fn run(self) -> Exit {
+        let control = |nearer| ControlArgs::or_in_front(nearer, self.control);
         match self.verb {
             Verb::Run(args) => run::run(&args),
             Verb::Check(args) => check::run(&args),
-            Verb::Status(args) => status::run(&args, &self.control),
-            Verb::Mode(args) => mode::run(&args, &self.control),
-            Verb::Wait(args) => wait::run(&args, &self.control),
-            Verb::Events(args) => events::run(&args, &self.control),
+            Verb::Status(verb) => status::run(&verb.args, &control(verb.control)),
+            Verb::Mode(verb) => mode::run(&verb.args, &control(verb.control)),
+            Verb::Wait(verb) => wait::run(&verb.args, &control(verb.control)),
+            Verb::Events(verb) => events::run(&verb.args, &control(verb.control)),
             Verb::Demo(args) => demo::run(&args),
             Verb::StandIn(args) => stand_in(&args),
             Verb::Completions(args) => generate::completions(&args),
@@ -83,6 +116,27 @@ fn stand_in(args: &process::Args) -> Exit {
         Err(error) => {
             eprintln!("{error:#}");
             Exit::Internal
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_socket_may_be_named_before_the_verb_or_after_it() {
+        for words in ["drawspan --control /a status", "drawspan status --control /a"] {
+            let cli = Cli::try_parse_from(words.split(' ')).expect("right words");
+            let Verb::Status(verb) = cli.verb else { panic!("another verb") };
+            let meant = ControlArgs::or_in_front(verb.control, cli.control);
+            assert_eq!(meant.control, Some("/a".into()), "{words}");
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::control::{Condition, parse_duration};
 /// Wait until a condition is met, or until it is plain that it never will be.
 #[derive(Clone, Debug, clap::Args)]
 pub struct WaitArgs {
-    /// `mode=KIND[:NODE]`, `node=NODE:ready|down|drained`, `phase=PHASE` or `procedure=done`.
+    /// `mode=KIND[:NODE]`, or `node=NODE:ready`, `:down` or `:drained`.
     pub condition: Condition,
     /// Longest wait, as `60s` or `10m`.
     #[arg(long, default_value = "60s", value_parser = parse_duration, value_name = "TIME")]
