@@ -86,6 +86,16 @@ impl Source {
     }
 }
 
+/// Where a chain of `super::` leaves the module and hides an import, with the line.
+fn escapes(source: &Source) -> Vec<String> {
+    let inside = source.path.trim_start_matches("src/").trim_end_matches("/mod.rs");
+    let depth = inside.split('/').count();
+    let chain = "super::".repeat(depth);
+    let found = source.code.match_indices(&chain);
+    let problem = |(at, _)| format!("{}:{}: say crate::", source.path, source.line(at));
+    found.map(problem).collect()
+}
+
 fn before_tests(text: &str) -> &str {
     text.find("\n#[cfg(test)]\nmod ").map_or(text, |at| &text[..at + 1])
 }
@@ -248,8 +258,9 @@ fn none(problems: &[String]) {
 
 #[test]
 fn every_import_points_down_or_is_listed_with_its_reason() {
-    let trespasses: Vec<String> = sources().iter().flat_map(trespasses).collect();
-    none(&trespasses);
+    let sources = sources();
+    none(&sources.iter().flat_map(trespasses).collect::<Vec<_>>());
+    none(&sources.iter().flat_map(escapes).collect::<Vec<_>>());
 }
 
 #[test]
@@ -357,6 +368,8 @@ fn an_import_that_points_up_or_sideways_is_named_with_its_line() {
     assert_eq!(found, ["src/app/some.rs:1: app points at what is not for it: standin"]);
     let found = trespasses(&Source::new("src/utils.rs", ""));
     assert_eq!(found, ["src/utils.rs: module utils stands on no floor"]);
+    let found = escapes(&Source::new("src/proxy/a.rs", "use super::b;\nuse super::super::engine;"));
+    assert_eq!(found, ["src/proxy/a.rs:2: say crate::"]);
 }
 
 #[test]
