@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{PATIENCE, binary, eventually};
+use drawspan::control::client::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -114,7 +115,11 @@ async fn after_the_tour_it_stays_beside_a_taken_port_until_ctrl_c() {
     demo.says("bring it back").await;
     let said = demo.said();
     assert!(!said.contains("http://127.0.0.1:8080"), "{said}");
-    assert!(said.contains("export DRAWSPAN_CONTROL="), "{said}");
+    let (_, control) = said.split_once("export DRAWSPAN_CONTROL=").expect("it says how to call");
+    let control = control.lines().next().expect("a path");
+    let status = Client::new(control).status().await.expect("the gateway stays").doc;
+    let abandoned = status.nodes.iter().map(|node| node.abandoned).sum::<u64>();
+    assert_eq!((status.mode.kind.as_str(), abandoned), ("cluster", 0), "{said}");
     let pids = demo.node_pids();
     assert_eq!(pids.iter().filter(|pid| runs(**pid)).count(), 3);
 

@@ -1,7 +1,7 @@
 //! The clients of the demonstration, and what became of each of their requests.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +60,17 @@ pub(super) struct Tally {
     pub(super) failed: u64,
 }
 
+impl Tally {
+    pub(super) fn add(&mut self, more: &Self) {
+        self.served += more.served;
+        self.noticed += more.noticed;
+        self.failed += more.failed;
+        for (mine, theirs) in self.by_node.iter_mut().zip(more.by_node) {
+            *mine += theirs;
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Seen {
     /// The answerers of today.
@@ -69,13 +80,14 @@ struct Seen {
     noticed: AtomicU64,
     failed: AtomicU64,
     first_failure: Mutex<Option<String>>,
+    ending: AtomicBool,
 }
 
-/// Clients that ask until they are dropped.
+/// Clients that ask until they are told to end, or dropped.
 #[derive(Debug)]
 pub(super) struct Load {
     seen: Arc<Seen>,
-    _clients: JoinSet<()>,
+    clients: JoinSet<()>,
 }
 
 impl Load {
@@ -88,13 +100,14 @@ impl Load {
             noticed: AtomicU64::default(),
             failed: AtomicU64::default(),
             first_failure: Mutex::default(),
+            ending: AtomicBool::new(false),
         });
         let mut clients = JoinSet::new();
         let quick = std::iter::repeat_n(QUICK, QUICK_CLIENTS);
         for target in quick.chain(std::iter::repeat_n(SLOW, SLOW_CLIENTS)) {
             clients.spawn(client(gateway, target, seen.clone()));
         }
-        Self { seen, _clients: clients }
+        Self { seen, clients }
     }
 
     /// A switch to `next` begins: the old answerers and the new ones are right.
@@ -116,6 +129,12 @@ impl Load {
             noticed: take(&self.seen.noticed),
             failed: take(&self.seen.failed),
         }
+    }
+
+    /// Lets every client have its last answer: one that leaves earlier abandons a request.
+    pub(super) async fn end(&mut self) {
+        self.seen.ending.store(true, Ordering::Relaxed);
+        while self.clients.join_next().await.is_some() {}
     }
 
     pub(super) fn first_failure(&self) -> Option<String> {
@@ -185,7 +204,7 @@ impl Connection {
 /// Asks again and again on one connection; a new one is made only after a failure.
 async fn client(gateway: SocketAddr, target: &'static str, seen: Arc<Seen>) {
     let mut connection = None;
-    loop {
+    while !seen.ending.load(Ordering::Relaxed) {
         let sent_under = seen.allowed();
         let answer = match timeout(ANSWER_WITHIN, ask(&mut connection, gateway, target)).await {
             Ok(answer) => answer.map_err(|error| format!("{error:#}")),

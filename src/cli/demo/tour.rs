@@ -106,7 +106,7 @@ pub(super) async fn lead(scene: &Scene, out: &mut impl Write) -> Result<Verdict,
     for node in &scene.nodes {
         client.wait(&format!("node={}:ready", node.id), READY_WITHIN).await?;
     }
-    let load = Load::start(scene.public);
+    let mut load = Load::start(scene.public);
     writeln!(out, "Clients ask without a break from now on. They began in cluster mode:\n")?;
     let mut total = Tally::default();
     watch(&load, &mut total, out).await?;
@@ -114,6 +114,8 @@ pub(super) async fn lead(scene: &Scene, out: &mut impl Write) -> Result<Verdict,
         go(step, &client, &load, out).await?;
         watch(&load, &mut total, out).await?;
     }
+    load.end().await;
+    total.add(&load.take());
     let verdict = if total.failed == 0 { Verdict::Kept } else { Verdict::Broken };
     let (served, noticed, failed) = (total.served, total.noticed, total.failed);
     writeln!(
@@ -163,9 +165,7 @@ async fn go(
 async fn watch(load: &Load, total: &mut Tally, out: &mut impl Write) -> io::Result<()> {
     sleep(WATCHED).await;
     let tally = load.take();
-    total.served += tally.served;
-    total.noticed += tally.noticed;
-    total.failed += tally.failed;
+    total.add(&tally);
     let [first, second, third] = tally.by_node;
     writeln!(
         out,
