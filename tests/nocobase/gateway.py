@@ -8,6 +8,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 VERB_WITHIN = 240
+STARTS_WITHIN = 20
 STOPS_WITHIN = 60
 LOOK_EVERY = 0.1
 
@@ -37,6 +38,8 @@ class Gateway:
         config.write_text(self.config(folder, nodes))
         command = [self.program, "run", "--config", str(config)]
         self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT)
+        self.until("the gateway answers on its socket",
+                   lambda: self.verb("status")[0] == 0, STARTS_WITHIN)
 
     def config(self, folder, nodes):
         lines = [f'listen = ["127.0.0.1:{self.port}"]', f'state_dir = "{folder}/state"']
@@ -80,7 +83,7 @@ class Gateway:
             if truth := condition():
                 return truth
             time.sleep(LOOK_EVERY)
-        raise GatewayError(f"not within {seconds} s: {what}; {self.must('status')}")
+        raise GatewayError(f"not within {seconds} s: {what}; {self.verb('status')[1]}")
 
     def wait(self, condition, timeout="120s"):
         return self.must("wait", condition, "--timeout", timeout)
