@@ -23,11 +23,16 @@ window.sockets = [];
 window.WebSocket = class extends window.WebSocket {
   constructor(...given) {
     super(...given);
-    const seen = { url: String(given[0]), began: Date.now(), opened: 0, closed: 0, code: 0, frames: [] };
+    const seen = { url: String(given[0]), opened: 0, closed: 0, code: 0, frames: [] };
     window.sockets.push(seen);
     this.addEventListener('open', () => { seen.opened = Date.now(); });
-    this.addEventListener('close', (event) => { seen.closed = Date.now(); seen.code = event.code; });
-    this.addEventListener('message', (event) => { seen.frames.push(String(event.data).slice(0, 500)); });
+    this.addEventListener('close', (event) => {
+      seen.closed = Date.now();
+      seen.code = event.code;
+    });
+    this.addEventListener('message', (event) => {
+      seen.frames.push(String(event.data).slice(0, 500));
+    });
   }
 };
 """
@@ -129,7 +134,7 @@ class Browser:
         return image
 
     def until(self, what, condition, seconds=30):
-        """What `condition` gives as soon as it gives something; a page in change may be asked again."""
+        """What `condition` gives, as soon as it gives something."""
         until = time.monotonic() + seconds
         error = None
         while time.monotonic() < until:
@@ -143,7 +148,8 @@ class Browser:
             shown = " ".join(self.text().split())[:200]
         except BrowserError as raised:
             shown, error = "", raised
-        raise BrowserError(f"not within {seconds} s: {what}; the page shows {shown!r} {error or ''}")
+        shows = f"the page shows {shown!r} {error or ''}"
+        raise BrowserError(f"not within {seconds} s: {what}; {shows}")
 
     def close(self):
         try:

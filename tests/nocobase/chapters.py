@@ -47,6 +47,9 @@ def page_assets_and_information_are_those_of_a_node(scene):
         expect(through.body == there.body, f"{target} differs from the node's own")
         for name in ["content-type", "content-encoding"]:
             expect(through.headers[name] == there.headers[name], f"{target}: {name}")
+    # A page that a browser keeps is shown without asking, and hides the notice.
+    kept = scene.ask("GET", "/admin").headers["cache-control"] or "nothing"
+    expect("no-cache" in kept or "no-store" in kept, f"/admin says {kept} of being kept")
     return f"/, {asset}, app:getInfo {through.json()['data']['version']}"
 
 
@@ -196,8 +199,8 @@ def a_guarded_call_keeps_the_bridge_narrow_until_the_others_are_restarted(scene)
     scene.restart_node(scene.other)
     scene.mode("cluster")
     expect("busy" in states, f"the node was never busy: {states}")
-    objection = next(line for line in said.splitlines() if "not_restarted" in line)
-    return f"{busy} of the node's own 503s passed; refused: {objection.lstrip(' -')}; restarted, lowered"
+    line = next(line for line in said.splitlines() if "not_restarted" in line).lstrip(" -")
+    return f"{busy} of the node's own 503s passed; refused: {line}; restarted, lowered"
 
 
 def own_503(scene):
@@ -222,6 +225,7 @@ def own_503(scene):
 
 def raised_nothing_crosses_and_everybody_is_told(scene):
     scene.browser.open(scene.gateway.url + "/admin")
+    scene.browser.until("the application", lambda: scene.browser.find(MENU), 60)
     scene.browser.until("a WebSocket", scene.open_socket)
     scene.start_load()
     scene.more_load("served")
@@ -250,12 +254,15 @@ def raised_nothing_crosses_and_everybody_is_told(scene):
 
 
 def the_notice_page_renders(scene):
-    """In a tab of its own: the first stays in the application."""
+    """In a tab of its own: the first stays in the application, where its user clicks on."""
     tab = scene.browser
     scene.first_tab = tab.this_tab()
-    scene.shown_while_raised = scene.dialog()
+    idle = scene.dialog() or "no dialog"
+    scene.open_settings()
+    clicked = tab.until("a dialog", scene.dialog)
+    scene.shown_while_raised = f"{idle}, after a click {clicked!r}"
     tab.screenshot(scene.folder / "raised-open-tab.png")
-    scene.second_tab = tab.new_tab()
+    tab.new_tab()
     blank = len(tab.screenshot(scene.folder / "blank.png"))
     tab.open(scene.gateway.url + "/admin")
     tab.until("the notice", lambda: NOTICE_TITLE in tab.text())
@@ -295,9 +302,8 @@ def the_tab_that_was_open_all_along_comes_back(scene):
     tab.until("the application", lambda: tab.find(MENU), 60)
     tab.until("no dialog", lambda: scene.dialog() is None)
     scene.open_settings()
-    while_raised = scene.shown_while_raised or "no dialog"
-    after = f'"{shown}" until a reload' if shown else "no dialog, no reload needed"
-    return f"while raised: {while_raised}; WebSocket back; then {after}"
+    after = f"{shown!r} until a reload" if shown else "no dialog, no reload needed"
+    return f"while raised {scene.shown_while_raised}; lowered: WebSocket back, {after}"
 
 
 ALL = [

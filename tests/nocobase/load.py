@@ -23,7 +23,7 @@ CALLS = [
 
 
 class Counts(Counter):
-    """How many requests were `served`, got our `notice`, were `busy` (the node's own 503), failed."""
+    """How many were `served`, got our `notice`, were `busy` (the node's own 503), `failed`."""
 
     @property
     def requests(self):

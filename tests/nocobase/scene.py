@@ -55,11 +55,15 @@ class Scene:
         self.folder, self.directory = folder, directory
         addresses = [line for line in cluster("up", directory, len(NODES)).splitlines()
                      if line.startswith("http://")]
-        self.node_ports = {name: int(addresses[k - 1].rsplit(":", 1)[1]) for name, k in NODES.items()}
+        ports = [int(address.rsplit(":", 1)[1]) for address in addresses]
+        self.node_ports = {name: ports[k - 1] for name, k in NODES.items()}
         self.watched = {name: Watched(port) for name, port in self.node_ports.items()}
         urls = {name: watched.url for name, watched in self.watched.items()}
         self.gateway = Gateway(program, folder, urls)
-        self.token = self.load = self.browser = self.kept = self.other = None
+        self.token = self.load = self.browser = None
+        # The node that is kept in single mode, and the one that is removed and stopped.
+        self.kept = self.other = None
+        self.first_tab = self.shown_while_raised = None
         # What every stretch of load came to, for the figures at the end.
         self.switches, self.stretches = [], []
 
@@ -144,7 +148,8 @@ class Scene:
         browser.click(MENU)
         item = 'a[href*="/admin/settings/"]'
         browser.until("a settings entry", lambda: browser.find(item))
-        target = browser.run("const a = document.querySelector(arguments[0]); a.click(); return a.href", item)
+        click = "const a = document.querySelector(arguments[0]); a.click(); return a.href"
+        target = browser.run(click, item)
         browser.until("the settings page", lambda: browser.run("return location.href") == target)
         return target
 
