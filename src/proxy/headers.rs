@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, EXPIRES, FORWARDED, HOST,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use http_body::Frame;
@@ -195,6 +195,21 @@ fn parse_address(element: &str) -> Option<IpAddr> {
 pub fn towards_client(headers: &mut HeaderMap, id: &HeaderValue) {
     strip(headers, |name| is_hop_by_hop(name) || *name == PROXY_AUTHENTICATE);
     headers.insert(X_REQUEST_ID, id.clone());
+    revalidate_pages(headers);
+}
+
+/// A node says of its pages when they were last modified, and not how long they are good for: then
+/// a browser guesses (RFC 9111 section 4.2.2), and shows them for minutes or hours without asking.
+/// It would never see the notice, and after an upgrade it would ask for scripts that are gone, for
+/// which a node sends a page as well. Nodes behind their own front server say it themselves.
+fn revalidate_pages(headers: &mut HeaderMap) {
+    let is_page = |kind: &HeaderValue| {
+        kind.as_bytes().get(..9).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/html"))
+    };
+    let silent = !headers.contains_key(CACHE_CONTROL) && !headers.contains_key(EXPIRES);
+    if silent && headers.get(CONTENT_TYPE).is_some_and(is_page) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
 }
 
 /// The head of a 101 as the client gets it: here the hop-by-hop lines are the message.
@@ -314,6 +329,21 @@ mod tests {
         let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-length", "host", "x-forwarded-for"]);
+    }
+
+    #[test]
+    fn a_page_is_asked_for_again_unless_the_node_says_how_long_it_is_good() {
+        let kept = |lines: &[(&str, &str)]| {
+            let mut headers = map(lines);
+            towards_client(&mut headers, &HeaderValue::from_static("id"));
+            headers.get(CACHE_CONTROL).map(|value| value.to_str().expect("text").to_owned())
+        };
+        let page = ("content-type", "Text/HTML; charset=utf-8");
+        assert_eq!(kept(&[page]).as_deref(), Some("no-cache"));
+        assert_eq!(kept(&[page, ("cache-control", "max-age=9")]).as_deref(), Some("max-age=9"));
+        assert_eq!(kept(&[page, ("expires", "0")]), None);
+        assert_eq!(kept(&[("content-type", "application/javascript")]), None);
+        assert_eq!(kept(&[]), None);
     }
 
     #[test]
