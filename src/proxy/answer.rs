@@ -19,6 +19,7 @@ use crate::upstream::{ResponseStream, SentInformational};
 
 impl Forward {
     /// Passes a node's answer on.
+    #[expect(clippy::boxed_local, reason = "it comes boxed: to unbox it for the call is a copy")]
     pub(super) fn answer(self: Box<Self>, answer: Answer) -> Response<ResponseBody> {
         let node = answer.attempt.node();
         let Self { worker, client, mut journey, .. } = *self;
@@ -66,6 +67,7 @@ impl Forward {
     }
 
     /// An answer of our own to a request that got none.
+    #[expect(clippy::boxed_local, reason = "it comes boxed: to unbox it for the call is a copy")]
     pub(super) fn failed(
         self: Box<Self>,
         error: &ForwardError,
