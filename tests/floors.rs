@@ -64,7 +64,7 @@ impl Source {
         let inside = path.strip_prefix("src/").expect("a file of src");
         let module = inside.split('/').next().expect("at least one part");
         let module = module.strip_suffix(".rs").unwrap_or(module).to_owned();
-        Self { path: path.to_owned(), module, code: code(before_tests(text)) }
+        Self { path: path.to_owned(), module, code: without_tests(&code(text)) }
     }
 
     fn line(&self, at: usize) -> usize {
@@ -98,6 +98,23 @@ fn escapes(source: &Source) -> Vec<String> {
 
 fn before_tests(text: &str) -> &str {
     text.find("\n#[cfg(test)]\nmod ").map_or(text, |at| &text[..at + 1])
+}
+
+/// Code with its test modules blanked out, line for line.
+fn without_tests(code: &str) -> String {
+    let Some((before, tests)) = code.split_once("#[cfg(test)]") else { return code.to_owned() };
+    let mut depth = 0;
+    let end = tests.char_indices().find_map(|(at, c)| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        (depth == 0 && (c == '}' || c == ';')).then_some(at + 1)
+    });
+    let (tests, after) = tests.split_at(end.unwrap_or(tests.len()));
+    let blank: String = tests.chars().filter(|c| *c == '\n').collect();
+    format!("{before}{blank}{}", without_tests(after))
 }
 
 /// `b::c` gives b; `{b, c::{d, e}}` gives b and c; what is no module's name gives nothing.
@@ -376,4 +393,6 @@ fn an_import_that_points_up_or_sideways_is_named_with_its_line() {
 fn strings_and_comments_are_no_code() {
     let text = "a(\"x\\\"crate::b\", r#\"crate::\"c\"#, '\"', '\\'') // crate::d\n&'e f";
     assert_eq!(code(text), "a(, , , ) \n&'e f");
+    let text = "a\n#[cfg(test)]\nmod tests {\n  b { c }\n}\nd\n#[cfg(test)]\nmod e;\nf";
+    assert_eq!(without_tests(text), "a\n\n\n\n\nd\n\n\nf");
 }
