@@ -21,8 +21,9 @@ pub fn connections(limits: &Limits, open_files: u64) -> (usize, Option<String>) 
     let possible = open_files.saturating_sub(RESERVED_DESCRIPTORS) / 2;
     let possible = usize::try_from(possible).unwrap_or(usize::MAX).max(1);
     let wanted = limits.connections.unwrap_or(Limits::CONNECTIONS_DEFAULT);
-    if wanted <= possible {
-        return (wanted, None);
+    // A default that does not fit is not what anybody asked for: no reason to complain.
+    if wanted <= possible || limits.connections.is_none() {
+        return (wanted.min(possible), None);
     }
     let complaint = format!(
         "{open_files} open files allow {possible} connections, not {wanted}: raise the limit \
@@ -40,7 +41,9 @@ mod tests {
     fn the_cap_leaves_descriptors_for_the_control_plane() {
         let limits = Limits { connections: None, request_body: None };
         assert_eq!(connections(&limits, 1_000_000), (Limits::CONNECTIONS_DEFAULT, None));
-        let (cap, complaint) = connections(&limits, 1_024);
+        assert_eq!(connections(&limits, 1_024), (384, None));
+        let asked = Limits { connections: Some(1_000), request_body: None };
+        let (cap, complaint) = connections(&asked, 1_024);
         assert_eq!(cap, 384);
         assert!(complaint.is_some_and(|text| text.contains("ulimit")));
         assert_eq!(connections(&limits, 10).0, 1);
