@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-VERB_WITHIN = 240
+VERB_WITHIN = 150
 STARTS_WITHIN = 20
 STOPS_WITHIN = 60
 LOOK_EVERY = 0.1
