@@ -141,6 +141,8 @@ async fn trailers_pass_down_to_a_client_that_takes_them() {
     let answer = client.ask(request).await;
     assert_eq!((answer.text().as_str(), answer.whole), ("hello", Whole::Yes));
     assert!(answer.trailers.to_ascii_lowercase().contains("x-sum: 5"), "{answer:?}");
+    let asks = "GET /__test/echo HTTP/1.1\r\nHost: a\r\nTE: trailers, gzip\r\n\r\n";
+    assert_eq!(sent(&client.ask(asks).await.json(), "te"), ["trailers"]);
 }
 
 #[tokio::test]

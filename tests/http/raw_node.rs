@@ -81,6 +81,7 @@ pub fn ok(body: &str) -> String {
 pub fn reset(peer: Peer) {
     let socket = socket2::SockRef::from(&peer.stream);
     socket.set_linger(Some(std::time::Duration::ZERO)).expect("an open socket");
+    drop(peer);
 }
 
 /// A gateway with one worker over raw nodes; they are named n1, n2, ...
