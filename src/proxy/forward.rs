@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
@@ -102,6 +102,8 @@ fn outgoing(
     let uri = headers::origin_form(parts.uri, &mut headers);
     headers::towards_node(&mut headers, client, &worker.settings, &journey.id);
     headers::upgrading(&mut headers, &asked.upgrade);
+    // HTTP/1.0 need not name a host; HTTP/1.1, in which the node is asked, must (RFC 9112 3.2).
+    headers.entry(HOST).or_insert_with(|| HeaderValue::from_static(""));
     let body = RequestBody::new(incoming, client, worker);
     if matches!(body, RequestBody::Client(_)) && !headers.contains_key(CONTENT_LENGTH) {
         // Where a GET does not say so, hyper takes it to have no body, and drops it.

@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
+use super::node_io::NodeIo;
 use super::{Stream, Waiting};
 use crate::model::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 
@@ -46,7 +47,7 @@ thread_local! {
 pub struct NodeConnection<B: Body + 'static> {
     stream: Stream,
     sender: http1::SendRequest<B>,
-    driver: http1::Connection<TokioIo<Stream>, B>,
+    driver: http1::Connection<TokioIo<NodeIo>, B>,
     finished: bool,
     /// The node's address epoch when this was opened.
     pub epoch: u32,
@@ -66,7 +67,7 @@ where
         let (sender, driver) = http1::Builder::new()
             .max_headers(HEADERS_MAX)
             .max_header_size(HEAD_BYTES_MAX)
-            .handshake(TokioIo::new(stream.clone()))
+            .handshake(TokioIo::new(NodeIo(stream.clone())))
             .await?;
         // hyper's state is large, and a connection goes through many hands.
         Ok(Box::new(Self { stream, sender, driver, finished: false, epoch }))
@@ -126,7 +127,7 @@ where
             poll_fn(|cx| self.driver.poll_without_shutdown(cx)).await?;
         }
         let parts = self.driver.into_parts();
-        Ok((parts.io.into_inner(), parts.read_buf))
+        Ok((parts.io.into_inner().0, parts.read_buf))
     }
 }
 
@@ -138,7 +139,7 @@ fn unwoken() -> Context<'static> {
 
 /// Lets hyper read and write. Its errors reach us through the response or the body.
 fn drive<B>(
-    driver: &mut http1::Connection<TokioIo<Stream>, B>,
+    driver: &mut http1::Connection<TokioIo<NodeIo>, B>,
     finished: &mut bool,
     cx: &mut Context<'_>,
 ) where

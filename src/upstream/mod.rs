@@ -5,6 +5,7 @@
 mod connect;
 mod connection;
 pub mod frames;
+mod node_io;
 mod pool;
 mod stream;
 

@@ -79,7 +79,12 @@ impl InProcess {
     /// With the state that an earlier gateway left in `directory`.
     pub async fn start_in(directory: TempDir, nodes: &[StandIn], wish: Wish) -> Self {
         let addresses: Vec<SocketAddr> = nodes.iter().map(StandIn::addr).collect();
-        let flags = flags(directory.path(), &addresses, wish.workers);
+        Self::start_over(directory, &addresses, wish).await
+    }
+
+    /// Over nodes of any kind.
+    pub async fn start_over(directory: TempDir, nodes: &[SocketAddr], wish: Wish) -> Self {
+        let flags = flags(directory.path(), nodes, wish.workers);
         let loaded = config::from_flags(&flags, &Environment::default()).expect("right flags");
         let mut config = loaded.config;
         config.log.access = config::AccessLog::Off;
@@ -113,6 +118,11 @@ impl InProcess {
 
     pub async fn status(&self) -> StatusDoc {
         self.client.status().await.expect("the gateway answers").doc
+    }
+
+    /// Where its files lie.
+    pub fn folder(&self) -> &Path {
+        self.directory.as_ref().expect("held until the stop").path()
     }
 
     /// Stops it in order; gives its folder back for a successor.

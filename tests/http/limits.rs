@@ -1,0 +1,222 @@
+//! Slow, large and broken sides cost bounded time and memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use drawspan::standin::Outcome;
+use tokio::sync::Semaphore;
+
+use crate::common::eventually;
+use crate::peer::{Peer, Whole, gateway, get};
+use crate::raw_node::{self, RawNode};
+
+const SHORT: Duration = Duration::from_millis(500);
+
+#[tokio::test]
+async fn a_head_that_does_not_come_is_answered_408() {
+    let (nodes, gateway) = gateway(1, |config| config.timeouts.head = SHORT).await;
+    let mut client = Peer::connect(gateway.address).await;
+    client.say("GET /__test/echo HTTP/1.1\r\nHost: a\r\nX-Slow: ").await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.whole), (408, Whole::Yes));
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert_eq!(client.rest().await, b"");
+    assert_eq!(nodes[0].hits(), 0);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_before_and_between_requests() {
+    let (_nodes, gateway) = gateway(1, |config| config.timeouts.keep_alive = SHORT).await;
+    assert_eq!(Peer::connect(gateway.address).await.rest().await, b"");
+    let mut client = Peer::connect(gateway.address).await;
+    assert_eq!(client.ask(&get("/__test/whoami")).await.status, 200);
+    assert_eq!(client.rest().await, b"");
+}
+
+#[tokio::test]
+async fn a_long_request_is_not_idle() {
+    let (nodes, gateway) = gateway(1, |config| {
+        config.timeouts.keep_alive = SHORT;
+        config.timeouts.head = SHORT;
+        config.timeouts.body_stall = SHORT;
+    })
+    .await;
+    let (mut waiting, mut idle) =
+        (Peer::connect(gateway.address).await, Peer::connect(gateway.address).await);
+    waiting.say(get("/__test/hold")).await;
+    eventually("the node holds it", async || nodes[0].held() == 1).await;
+    // When an idle connection of the same age was closed, every limit has passed.
+    assert_eq!(idle.rest().await, b"");
+    assert_eq!(Peer::connect(gateway.address).await.rest().await, b"");
+    nodes[0].release();
+    assert_eq!(waiting.answer().await.text(), "released\n");
+}
+
+#[tokio::test]
+async fn a_body_that_stands_still_is_answered_408_and_never_looks_whole_to_the_node() {
+    let (nodes, gateway) = gateway(1, |config| config.timeouts.body_stall = SHORT).await;
+    for framing in
+        ["Content-Length: 10\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"]
+    {
+        nodes[0].clear_records();
+        let mut client = Peer::connect(gateway.address).await;
+        client.say(format!("POST /api/x:create HTTP/1.1\r\nHost: a\r\n{framing}")).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status, 408);
+        assert_eq!(answer.json()["errors"][0]["code"], "REQUEST_TIMEOUT");
+        eventually("the node saw it break off", async || {
+            nodes[0].records().iter().any(|r| !r.is_probe() && r.outcome == Outcome::Vanished)
+                || nodes[0].records().iter().any(|r| !r.is_probe() && r.outcome == Outcome::Cut)
+        })
+        .await;
+        assert!(nodes[0].records().iter().all(|r| r.is_probe() || r.status.is_none()));
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused_at_its_head() {
+    let (nodes, gateway) = gateway(1, |config| config.limits.request_body = Some(1_000)).await;
+    let mut client = Peer::connect(gateway.address).await;
+    client.say("POST /api/x:create HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n").await;
+    let answer = client.answer().await;
+    assert_eq!(answer.status, 413);
+    assert_eq!(answer.json()["errors"][0]["code"], "CONTENT_TOO_LARGE");
+    assert_eq!(nodes[0].hits(), 0);
+    let mut client = Peer::connect(gateway.address).await;
+    let fits = format!(
+        "POST /__test/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{}",
+        "x".repeat(1_000)
+    );
+    assert_eq!(client.ask(&fits).await.json()["body_bytes"], 1_000);
+}
+
+#[tokio::test]
+async fn a_streamed_body_is_cut_at_the_limit() {
+    let (_nodes, gateway) = gateway(1, |config| config.limits.request_body = Some(1_000)).await;
+    let mut client = Peer::connect(gateway.address).await;
+    client.say("POST /__test/echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    let chunk = format!("1f4\r\n{}\r\n", "x".repeat(500));
+    client.say(chunk.repeat(3)).await;
+    assert_eq!(client.answer().await.status, 413);
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_answered_431() {
+    let (nodes, gateway) = gateway(1, |_| {}).await;
+    let large = format!("X-Large: {}\r\n", "x".repeat(40 * 1024));
+    let many: String = (0..150).map(|n| format!("X-{n}: 1\r\n")).collect();
+    for lines in [large, many] {
+        let mut client = Peer::connect(gateway.address).await;
+        let request = format!("GET /__test/echo HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+        // It may be refused before it was sent whole.
+        let _ = client.try_say(request).await;
+        assert_eq!(client.answer().await.status, 431);
+        client.rest().await;
+    }
+    assert_eq!(nodes[0].hits(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_takes_nothing_is_cut_and_so_is_its_answer() {
+    let (nodes, gateway) = gateway(1, |config| config.timeouts.body_stall = SHORT).await;
+    let mut client = Peer::connect(gateway.address).await;
+    client.say(get("/__test/bytes?n=67108864")).await;
+    eventually("the node is rid of it", async || {
+        nodes[0].records().iter().any(|r| r.path() == "/__test/bytes" && r.vanished.is_some())
+    })
+    .await;
+    assert!(client.rest().await.len() < 67_108_864);
+}
+
+#[tokio::test]
+async fn beyond_the_cap_a_client_is_told_at_once_and_a_place_comes_free_again() {
+    let (_nodes, gateway) = gateway(1, |config| config.limits.connections = Some(3)).await;
+    let mut held = vec![];
+    for _ in 0..3 {
+        let mut client = Peer::connect(gateway.address).await;
+        assert_eq!(client.ask(&get("/__test/whoami")).await.status, 200);
+        held.push(client);
+    }
+    let mut fourth = Peer::connect(gateway.address).await;
+    let answer = fourth.answer().await;
+    assert_eq!((answer.status, answer.whole), (503, Whole::Yes));
+    assert!(answer.header("retry-after").is_some());
+    assert_eq!(held[0].ask(&get("/__test/whoami")).await.status, 200);
+    held.pop();
+    eventually("the place is free", async || {
+        let mut client = Peer::connect(gateway.address).await;
+        client.ask(&get("/__test/whoami")).await.status == 200
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_answer_in_time_is_a_gateway_timeout() {
+    let (nodes, gateway) = gateway(1, |config| config.timeouts.response_head = SHORT).await;
+    let mut client = Peer::connect(gateway.address).await;
+    let request = "GET /__test/hold HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\n\r\n";
+    let answer = client.ask(request).await;
+    assert_eq!(answer.status, 504);
+    assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
+    assert_eq!(gateway.status().await.nodes[0].abandoned, 1, "the node still works on it");
+    nodes[0].release();
+}
+
+#[tokio::test]
+async fn an_answer_that_its_node_breaks_off_never_looks_whole() {
+    let (_nodes, gateway) = gateway(1, |_| {}).await;
+    for target in ["/__test/cut?n=10&of=100", "/__test/cut?n=10&of=100&how=reset"] {
+        let mut client = Peer::connect(gateway.address).await;
+        client.say(get(target)).await;
+        // Where the end comes with the head, the client may see the end alone.
+        let Some(head) = client.try_head().await else { continue };
+        let answer = client.body_of(head).await;
+        assert_eq!((answer.status, answer.whole), (200, Whole::No), "{target}");
+        assert_eq!(answer.header("content-length"), Some("100"));
+    }
+    let read = Arc::new(Semaphore::new(0));
+    let waits = read.clone();
+    let node = RawNode::start(move |mut peer, _| {
+        let waits = waits.clone();
+        async move {
+            let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            peer.say(format!("{head}5\r\nhello\r\n")).await;
+            waits.acquire().await.expect("open").forget();
+        }
+    })
+    .await;
+    let chunked = raw_node::gateway_over(&[&node], |_| {}).await;
+    let mut client = Peer::connect(chunked.address).await;
+    client.say(get("/page")).await;
+    let head = client.head().await;
+    read.add_permits(1);
+    let answer = client.body_of(head).await;
+    assert_eq!((answer.text().as_str(), answer.whole), ("hello", Whole::No));
+}
+
+#[tokio::test]
+async fn a_node_that_talks_nonsense_or_too_much_is_a_bad_gateway() {
+    let (_nodes, gateway) = gateway(1, |_| {}).await;
+    let targets =
+        ["/__test/nonsense", "/__test/large-head?n=40000", "/__test/drop", "/__test/reset"];
+    for target in targets {
+        let mut client = Peer::connect(gateway.address).await;
+        let answer = client.ask(&get(target)).await;
+        assert_eq!((answer.status, answer.whole), (502, Whole::Yes), "{target}");
+        assert!(!answer.text().contains("127.0.0.1"), "{answer:?}");
+        // The client's own connection is none the worse.
+        assert_eq!(client.ask(&get("/__test/whoami")).await.status, 200, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_with_two_ends_is_a_bad_gateway() {
+    let node = RawNode::start(|mut peer, _| async move {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!";
+        peer.say(head).await;
+    })
+    .await;
+    let gateway = raw_node::gateway_over(&[&node], |_| {}).await;
+    let mut client = Peer::connect(gateway.address).await;
+    assert_eq!(client.ask(&get("/page")).await.status, 502);
+}
