@@ -2,8 +2,8 @@
 //!
 //! Without the feature `failpoints` every call here is an empty inlined function, and a released
 //! binary is built without it. With the feature, actions come from the environment of a child
-//! process, once, as `DRAWSPAN_FAILPOINTS="journal.committed=kill@3;marker.write=error@2+"`, or from
-//! [`set`] in the same process:
+//! process, once, as `DRAWSPAN_FAILPOINTS="journal.committed=kill@3;marker.write=error@2+"`, or
+//! from [`set`] in the same process:
 //!
 //! * `kill` ends the process as `kill -9` does;
 //! * `sleep(MS)` blocks the thread;

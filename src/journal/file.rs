@@ -97,3 +97,52 @@ impl StorageBackend for JournalFile {
         self.file.write_all_at(data, offset)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::{Seq, Slot, Witness};
+    use super::*;
+
+    fn scene(directory: &std::path::Path) -> (Marker, JournalFile, Seal) {
+        let witness = Witness { journal: "ab".into(), last: Seq(1), bytes: 16_384 };
+        let marker = Marker::unwritten(directory, Slot { witness, raised: None });
+        let (file, seal) = JournalFile::new(tempfile::tempfile().expect("a file"), marker.clone());
+        file.set_len(16_384).expect("it grows");
+        (marker, file, seal)
+    }
+
+    #[test]
+    fn the_marker_hears_of_a_shorter_length_first() {
+        let top = tempfile::tempdir().expect("a directory");
+        let (marker, file, _seal) = scene(top.path());
+        assert_eq!(marker.witnessed().bytes, 16_384);
+        file.set_len(8_192).expect("it shrinks");
+        assert_eq!((marker.witnessed().bytes, file.len().ok()), (8_192, Some(8_192)));
+
+        // A marker that cannot be written: the file keeps its length.
+        let (_, file, _seal) = scene(&top.path().join("absent"));
+        file.set_len(8_192).expect_err("the marker comes first");
+        assert_eq!(file.len().ok(), Some(16_384));
+    }
+
+    #[test]
+    fn growth_allocates_its_blocks() {
+        use std::os::unix::fs::MetadataExt;
+        let top = tempfile::tempdir().expect("a directory");
+        let (_, file, _seal) = scene(top.path());
+        assert!(16_384 <= 512 * file.file.metadata().expect("it is there").blocks());
+    }
+
+    #[test]
+    fn a_sealed_file_takes_no_writes() {
+        let top = tempfile::tempdir().expect("a directory");
+        let (_, file, seal) = scene(top.path());
+        file.write(0, b"before").expect("it is written");
+        seal.close();
+        file.write(0, b"after").expect_err("it is sealed");
+        file.set_len(4_096).expect_err("it is sealed");
+        let mut bytes = [0; 6];
+        file.read(0, &mut bytes).expect("it reads");
+        assert_eq!((&bytes, file.len().ok()), (b"before", Some(16_384)));
+    }
+}

@@ -54,10 +54,10 @@ impl Keys {
                 }
             }
             Record::Finished(finished) => {
-                self.end(finished.switch, SwitchEnd::Ended(finished.ending.clone()));
+                self.end(finished.switch, &SwitchEnd::Ended(finished.ending.clone()));
             }
             Record::Recovered { switch, mode, address: _ } => {
-                self.end(*switch, SwitchEnd::Recovered(mode.clone()));
+                self.end(*switch, &SwitchEnd::Recovered(mode.clone()));
             }
             Record::Initial { .. } | Record::Doubt { .. } | Record::GuardedCall { .. } => {}
         }
@@ -76,7 +76,7 @@ impl Keys {
         self.0.push_back(command);
     }
 
-    fn end(&mut self, ended: Seq, how: SwitchEnd) {
+    fn end(&mut self, ended: Seq, how: &SwitchEnd) {
         for command in self.0.iter_mut().rev().filter(|command| command.seq == ended) {
             if let Answer::Switch { end, .. } = &mut command.answer {
                 *end = how.clone();

@@ -178,7 +178,7 @@ impl Journal {
         let pruning = if u64::try_from(self.records_max).is_ok_and(|max| kept < max) {
             Pruning::None
         } else {
-            Pruning::Into(pruned(store, &self.loaded.base)?)
+            Pruning::Into(Box::new(pruned(store, &self.loaded.base)?))
         };
         store.append(entry, &pruning)?;
         failpoint::hit("journal.committed");
@@ -189,7 +189,7 @@ impl Journal {
         failpoint::hit("journal.witnessed");
         Ok(match pruning {
             Pruning::None => None,
-            Pruning::Into(base) => Some(base),
+            Pruning::Into(base) => Some(*base),
         })
     }
 }

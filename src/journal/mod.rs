@@ -59,7 +59,7 @@ impl JournalError {
                 io::ErrorKind::StorageFull
                 | io::ErrorKind::QuotaExceeded
                 | io::ErrorKind::FileTooLarge => {
-                    "free space on the state directory's file system; it is tried again every second"
+                    "free space on the state directory's file system; it is tried every second"
                 }
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                     "make the state directory writable for the gateway's user"

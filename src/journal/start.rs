@@ -20,7 +20,7 @@ use super::record::{Switch, Witness};
 use super::store::Store;
 use super::{JournalError, sync_directory};
 use crate::failpoint;
-use crate::model::limits::{DAMAGED_JOURNALS_KEPT, DOUBT_BYTES_MAX};
+use crate::model::limits::{DAMAGED_JOURNALS_KEPT, DOUBT_CHARS_MAX};
 use crate::model::{Mode, Revision, Timestamp};
 
 const JOURNAL: &str = "journal.redb";
@@ -298,9 +298,9 @@ fn degraded(
     let reason = error.to_string();
     // Where the marker fails too, the next start meets the same disk and comes to the same end.
     let raised = marker.raised().unwrap_or_else(|| doubt(&reason, now));
-    let _ = marker.raise(raised);
+    let _ = marker.raise(raised.clone());
     let last = marker.witnessed().last;
-    let state = State::in_doubt(Revision(last.0), now, reason.clone());
+    let state = State::raised(Revision(last.0), &raised);
     let loaded = Loaded::nothing(state, last);
     let health = Health::NotStarted { reason: reason.clone(), initial: initial.clone() };
     let journal = Journal::new(dir.clone(), marker.clone(), health, loaded);
@@ -308,8 +308,7 @@ fn degraded(
 }
 
 fn doubt(reason: &str, at: Timestamp) -> Raised {
-    let end = reason.floor_char_boundary(DOUBT_BYTES_MAX);
-    let reason = reason.get(..end).unwrap_or_default().to_owned();
+    let reason = reason.chars().take(DOUBT_CHARS_MAX).collect();
     Raised { at, origin: Origin::Doubt { reason } }
 }
 

@@ -45,7 +45,7 @@ pub(super) struct Contents {
 pub(super) enum Pruning {
     None,
     /// The records up to the new base's last go into it.
-    Into(Base),
+    Into(Box<Base>),
 }
 
 impl Store {

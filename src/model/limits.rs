@@ -219,5 +219,5 @@ pub const JOURNAL_READ_MAX: usize = 1_000;
 pub const JOURNAL_CACHE_BYTES: usize = 4 * 1024 * 1024;
 /// Damaged journals that are kept beside the new one for the operator.
 pub const DAMAGED_JOURNALS_KEPT: usize = 5;
-/// Text that describes a doubt or a cause.
-pub const DOUBT_BYTES_MAX: usize = 1_000;
+/// Characters of the text that says why a start is in doubt.
+pub const DOUBT_CHARS_MAX: usize = 500;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Commander, Seq, Undecodable, seal, text, unseal};
 use crate::model::Timestamp;
-use crate::model::limits::DOUBT_BYTES_MAX;
+use crate::model::limits::DOUBT_CHARS_MAX;
 
 /// A slot fills its own page, so that writing one never touches the other.
 pub(in crate::journal) const SLOT_BYTES: usize = 4096;
@@ -84,7 +84,7 @@ impl Slot {
     }
 
     fn shortened(&self) -> Self {
-        const KEPT: usize = DOUBT_BYTES_MAX / 10;
+        const KEPT: usize = DOUBT_CHARS_MAX / 5;
         let short = |text: &str| text.chars().take(KEPT).collect::<String>();
         let raised = self.raised.as_ref().map(|raised| Raised {
             at: raised.at,

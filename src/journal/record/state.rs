@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ending, Entry, Finished, Record, Seq, Switch, text};
+use super::{Ending, Entry, Finished, Origin, Raised, Record, Seq, Switch, text};
 use crate::model::limits::NODES_MAX;
 use crate::model::{Mode, NodeId, Revision, Timestamp};
 
@@ -68,10 +68,13 @@ impl State {
         }
     }
 
-    /// Raised in doubt while the journal cannot even be read.
-    pub fn in_doubt(revision: Revision, since: Timestamp, reason: String) -> Self {
-        let doubt = Some(reason);
-        Self { revision: revision.0, since, by: "doubt".to_owned(), doubt, ..Self::empty() }
+    /// What the marker alone says, while the journal cannot be read.
+    pub(in crate::journal) fn raised(revision: Revision, raised: &Raised) -> Self {
+        let (by, why, doubt) = match &raised.origin {
+            Origin::Command { by, why } => (by.name.clone(), why.clone(), None),
+            Origin::Doubt { reason } => ("doubt".to_owned(), None, Some(reason.clone())),
+        };
+        Self { revision: revision.0, since: raised.at, by, why, doubt, ..Self::empty() }
     }
 
     pub const fn revision(&self) -> Revision {
