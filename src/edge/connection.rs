@@ -7,7 +7,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
@@ -66,7 +67,9 @@ async fn serve_requests(session: &Rc<Session>) -> Option<bytes::Bytes> {
     let mut told_to_stop = false;
     let served = poll_fn(|cx| {
         session.client.register(cx);
-        if session.worker.is_stopping() && !told_to_stop {
+        let busy = session.client.phase() == ClientPhase::Busy;
+        let stops = session.worker.is_stopping() && busy || session.worker.is_closing_idle();
+        if stops && !told_to_stop {
             told_to_stop = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
@@ -113,7 +116,13 @@ impl Service<Request<Incoming>> for Serve {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         let (worker, client) = (self.0.worker.clone(), self.0.client.clone());
-        Answering(Box::pin(proxy::serve(worker, client, request)))
+        Answering(Box::pin(async move {
+            let mut response = proxy::serve(worker.clone(), client, request).await;
+            if worker.is_stopping() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        }))
     }
 }
 

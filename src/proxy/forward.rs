@@ -17,6 +17,7 @@ use super::headers::{self, Upgrade};
 use super::journey::Journey;
 use super::tunnel::{Kind, Tunnel};
 use super::worker::Worker;
+use crate::clock;
 use crate::failpoint;
 use crate::nocobase::{Guard, Replay, RequestClass};
 use crate::notice::{self, Answer as OwnAnswer, Side};
@@ -289,9 +290,6 @@ impl Forward {
         head.version = Version::HTTP_11;
         head.extensions.clear();
         journey.answered(head.status, Some(node));
-        if worker.is_stopping() {
-            head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
         let stream = ResponseStream::new(incoming, answer.connection);
         let body = NodeBody::new(stream, answer.attempt, journey, worker, client);
         Ok(Response::from_parts(head, ResponseBody::Node(Box::new(body))))
@@ -370,7 +368,8 @@ impl Forward {
         if self.asked.facts.guard == Guard::Guarded
             && let Some(node) = self.worker.nodes.get(index.0)
         {
-            node.guarded_call(self.worker.now_ms());
+            // Of two in one tick, one may lie before a switch and one after it.
+            node.guarded_call(clock::uptime_ms());
         }
     }
 }
