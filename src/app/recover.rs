@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::config::{Config, NodeConfig};
-use crate::journal::record::{Record, State};
+use crate::journal::record::{Entry, Origin, Raised, Record, Seq, State};
 use crate::journal::{JournalError, Log, Opened};
 use crate::model::{Mode, NodeId, NodeRole};
 
@@ -19,9 +19,15 @@ pub fn settle(opened: &mut Opened, config: &Config) -> Result<State, JournalErro
         return Ok(state);
     };
     let at = clock::now();
-    let record = Record::Doubt { mode_before: Some(state.mode.clone()), reason };
-    opened.journal.append(at, record)?;
-    Ok(opened.journal.state().clone())
+    let record = Record::Doubt { mode_before: Some(state.mode.clone()), reason: reason.clone() };
+    if opened.journal.append(at, record.clone()).is_ok() {
+        return Ok(opened.journal.state().clone());
+    }
+    opened.marker.raise(Raised { at, origin: Origin::Doubt { reason } })?;
+    // As the journal will have it, once it writes; until then no new number.
+    let mut raised = state;
+    raised.apply(&Entry { seq: Seq(raised.revision().0), at, record });
+    Ok(raised)
 }
 
 /// Why the kept node is not the one that the journal means.

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod client;
 pub mod config_file;
+mod control_folder;
 mod demo;
 pub mod events;
 pub mod exit;

@@ -1,7 +1,7 @@
 //! `drawspan run`: the gateway itself.
 
 use super::flags::RunArgs;
-use super::{Exit, config_file};
+use super::{Exit, config_file, control_folder};
 use crate::app::{self, Ending, StartError};
 use crate::config::{Config, LogFormat};
 use crate::telemetry::diagnostics::{self, Format, Guard};
@@ -9,7 +9,8 @@ use crate::telemetry::diagnostics::{self, Format, Guard};
 /// Runs until SIGTERM or SIGINT. What is wrong with the configuration or the surroundings is
 /// said on stderr before anything runs.
 pub fn run(args: &RunArgs) -> Exit {
-    let loaded = match args.load(&config_file::environment()) {
+    let environment = config_file::environment();
+    let loaded = match args.load(&environment) {
         Ok(loaded) => loaded,
         Err(error) => {
             eprintln!("{error}");
@@ -23,6 +24,13 @@ pub fn run(args: &RunArgs) -> Exit {
             return Exit::Usage;
         }
     };
+    let control = &loaded.config.control.path;
+    if *control == environment.control_path()
+        && let Err(error) = control_folder::make(control, environment.uid)
+    {
+        eprintln!("drawspan did not start: {error}");
+        return Exit::Usage;
+    }
     let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
     match app::start(loaded.config, warnings) {
         Ok(gateway) => match gateway.run() {

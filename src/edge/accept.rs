@@ -72,6 +72,14 @@ pub async fn accept(
             }
         }
     }
+    // The runtime may not know of the last ones yet, so the queue itself is asked.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, address)) = listener.accept() {
+        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        if let Ok(stream) = stream {
+            start(stream, address, &worker, &slots, &connections);
+        }
+    }
 }
 
 fn start(

@@ -7,7 +7,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
@@ -66,7 +67,9 @@ async fn serve_requests(session: &Rc<Session>) -> Option<bytes::Bytes> {
     let mut told_to_stop = false;
     let served = poll_fn(|cx| {
         session.client.register(cx);
-        if session.worker.is_stopping() && !told_to_stop {
+        let busy = session.client.phase() == ClientPhase::Busy;
+        let stops = session.worker.is_stopping() && busy || session.worker.is_closing_idle();
+        if stops && !told_to_stop {
             told_to_stop = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
@@ -113,10 +116,32 @@ struct Serve(Rc<Session>);
 impl Service<Request<Incoming>> for Serve {
     type Response = Response<ResponseBody>;
     type Error = std::convert::Infallible;
-    type Future = Served;
+    type Future = Answering;
 
-    fn call(&self, request: Request<Incoming>) -> Served {
-        proxy::serve(&self.0.worker, &self.0.client, request)
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let served = proxy::serve(&self.0.worker, &self.0.client, request);
+        Answering { served, session: self.0.clone() }
+    }
+}
+
+/// A request being answered; the last one on its connection where the gateway is stopping.
+struct Answering {
+    served: Served,
+    session: Rc<Session>,
+}
+
+impl Future for Answering {
+    type Output = Result<Response<ResponseBody>, std::convert::Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = Pin::new(&mut self.served).poll(cx);
+        polled.map_ok(|mut response| {
+            let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+            if self.session.worker.is_stopping() && !upgraded {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -65,16 +65,24 @@ async fn work(worker: Rc<Worker>, mut post: Post) -> io::Result<()> {
         }
         io::Result::Ok(())
     };
-    let (opened, grace) = tokio::join!(opening, proxy::obey(worker.clone(), post.orders));
-    opened?;
-    stop.cancel();
-    acceptors.close();
-    acceptors.wait().await;
-    leave(&worker, &connections, grace).await;
+    let (stop_by, told) = oneshot::channel();
+    let working = async {
+        let (opened, grace) = tokio::join!(opening, told);
+        opened?;
+        stop.cancel();
+        acceptors.close();
+        acceptors.wait().await;
+        leave(&worker, &connections, grace.unwrap_or(Duration::ZERO)).await;
+        Ok(())
+    };
+    let worked = tokio::select! {
+        worked = working => worked,
+        never = proxy::obey(worker.clone(), post.orders, stop_by) => match never {},
+    };
     ticking.abort();
     leaving_lost.abort();
     worker.flush();
-    Ok(())
+    worked
 }
 
 /// Lets what is under way end within `grace`; then ends it.

@@ -1,15 +1,14 @@
 //! The engine's journal, off its own thread: it blocks on the disk.
 
-use std::time::Duration;
-
 use super::HistoryEntry;
 use crate::clock;
 use crate::journal::record::{
-    Commander, Ending, Entry, Finished, Origin, Raised, Record, Seq, State,
+    Commander, Ending, Entry, Finished, GuardedCall, Origin, Raised, Record, Same, Seq, State,
+    Switch,
 };
 use crate::journal::{Journal, JournalError, Log, Remembered};
 use crate::model::limits::JOURNAL_READ_MAX;
-use crate::model::{Generation, Revision, Timestamp};
+use crate::model::{Mode, Revision, Timestamp};
 
 /// Lends the journal to a blocking thread for one piece of work at a time.
 #[derive(Debug)]
@@ -70,20 +69,15 @@ impl Ledger {
         self.with(move |journal| journal.marker().raise(raised)).await
     }
 
-    /// Opens the journal anew after a failure; a raise that only the marker knew is in it then.
-    /// So is the end of a switch that ended meanwhile: none may be running. Returns the revision.
-    pub(super) async fn try_again(
-        &mut self,
-        generation: Generation,
-    ) -> Result<Revision, JournalError> {
+    /// Opens the journal anew after a failure and writes what it lacks. Returns what it amounts to
+    /// then: never more open than the mode that is held.
+    pub(super) async fn try_again(&mut self, missing: Missing) -> Result<State, JournalError> {
         let at = clock::now();
         self.with(move |journal| {
+            // Records the raise that the marker holds, too.
             journal.reopen(at)?;
-            if let Some(switch) = unfinished_in(journal.state()) {
-                let ending = Ending::drained(generation, Vec::new(), Duration::ZERO);
-                journal.append(at, Record::Finished(Finished { switch, ending }))?;
-            }
-            Ok(journal.state().revision())
+            missing.write(journal, at)?;
+            Ok(journal.state().clone())
         })
         .await
     }
@@ -97,6 +91,54 @@ impl Ledger {
     pub(super) async fn history(&mut self, limit: usize) -> Vec<HistoryEntry> {
         let read = self.with(move |journal| last_switches(journal, limit)).await;
         read.unwrap_or_default()
+    }
+}
+
+/// What the engine holds while the journal cannot be written, and what of it the journal may lack.
+#[derive(Clone, Debug)]
+pub(super) struct Missing {
+    pub mode: Mode,
+    /// The end of a switch that was carried out.
+    pub finished: Option<Finished>,
+    /// A raise that only the marker knows.
+    pub raise: Option<Switch>,
+    pub guarded: Vec<GuardedCall>,
+}
+
+impl Missing {
+    fn write(self, journal: &mut Journal, at: Timestamp) -> Result<(), JournalError> {
+        let Self { mode, finished, raise, guarded } = self;
+        if let Some(finished) = finished
+            && unfinished_in(journal.state()) == Some(finished.switch)
+        {
+            journal.append(at, Record::Finished(finished))?;
+        }
+        let is_raised = |journal: &Journal| journal.state().mode == Mode::Maintenance;
+        match raise {
+            // The marker's raise is recorded; it does not know the command's key.
+            Some(Switch { by, idempotency: idempotency @ Some(_), .. }) if is_raised(journal) => {
+                let (mode, revision) = (mode.clone(), journal.state().revision().0);
+                journal.append(at, Record::Same(Same { mode, revision, by, idempotency }))?;
+            }
+            Some(switch) if !is_raised(journal) => {
+                let switch = journal.append(at, Record::Switch(switch))?;
+                let finished = Finished { switch, ending: Ending::FromMarker };
+                journal.append(at, Record::Finished(finished))?;
+            }
+            Some(_) | None => {}
+        }
+        if mode == Mode::Maintenance && !is_raised(journal) {
+            // It came up raised because nothing could be read, and not even the marker written.
+            let mode_before = Some(journal.state().mode.clone());
+            let reason = "the journal could not be read at the start".to_owned();
+            journal.append(at, Record::Doubt { mode_before, reason })?;
+        }
+        for call in guarded {
+            if !journal.state().guarded.iter().any(|known| known.node == call.node) {
+                journal.append(call.at, Record::GuardedCall { node: call.node })?;
+            }
+        }
+        Ok(())
     }
 }
 

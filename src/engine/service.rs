@@ -1,5 +1,8 @@
 //! The engine's task: one command at a time, journal first, then the effect, then the reply.
 
+mod admit;
+mod recording;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,24 +13,25 @@ use tokio_util::task::TaskTracker;
 
 use super::carry_out::{Progress, Step, carry_out};
 use super::events::Events;
-use super::evidence::{self, Evidence};
+use super::evidence::Evidence;
 use super::ledger::Ledger;
 use super::reply::{self, Waiter};
 use super::{
-    Acknowledged, EventKind, HistoryEntry, JournalState, Objection, RunningSwitch, Standing,
-    SwitchCommand, SwitchError, SwitchReply,
+    Acknowledged, EventKind, HistoryEntry, Objection, RunningSwitch, Standing, SwitchCommand,
+    SwitchError, SwitchReply,
 };
 use crate::clock;
 use crate::failpoint;
 use crate::fence::{Left, Line};
+use crate::journal::Journal;
 use crate::journal::record::{
-    self, Commander, Finished, GuardedCall, IdempotencyKey, Record, Same, Seq, Switch,
+    self, Commander, Finished, GuardedCall, IdempotencyKey, Record, Same, Seq,
 };
-use crate::journal::{Answer, Journal, JournalError, Remembered, SwitchEnd};
 use crate::model::limits::{ENGINE_INBOX, JOURNAL_RETRY_INTERVAL};
 use crate::model::{Generation, Mode, Revision};
 use crate::routing::{NodeIndex, Nodes, Publisher};
 use crate::telemetry::{Liveness, Metrics};
+use admit::Admitted;
 
 /// What the engine is asked by its handle.
 pub(super) enum Ask {
@@ -39,21 +43,15 @@ pub(super) enum Ask {
 
 /// A switch between its journal record and its end.
 struct Running {
+    from: Mode,
     to: Mode,
     revision: Revision,
     generation: Generation,
     began: Instant,
     fenced: bool,
     waiters: Vec<Waiter>,
-    held: Held,
-}
-
-/// What makes a running switch outlive us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Held {
-    ByJournal,
-    /// A raise, while the journal does not write.
-    ByMarker,
+    /// What the marker holds because the journal could not: written when the journal can.
+    unwritten: Option<record::Switch>,
 }
 
 /// What the engine is built from.
@@ -84,6 +82,10 @@ pub(super) struct Engine {
     /// By node: the last guarded call that is in the journal, on the uptime clock.
     guarded_seen_ms: Vec<u64>,
     running: Option<Running>,
+    /// A raise that only the marker knows.
+    unwritten: Option<record::Switch>,
+    /// The end of the last switch, where the journal could not take it.
+    unended: Option<Finished>,
     inbox: mpsc::Receiver<Ask>,
     steps: mpsc::Receiver<Step>,
     steps_in: mpsc::Sender<Step>,
@@ -111,6 +113,8 @@ impl Engine {
             liveness: parts.liveness,
             guarded: parts.guarded,
             running: None,
+            unwritten: None,
+            unended: None,
             inbox,
             steps,
             steps_in,
@@ -186,78 +190,6 @@ impl Engine {
         }
     }
 
-    /// May this command go on, and how?
-    fn admit(&self, command: &SwitchCommand) -> Result<Admitted, SwitchError> {
-        if let Some(key) = &command.idempotency
-            && let Some(known) = self.ledger.remembered(&key.key, clock::now())
-        {
-            return self.replay(&known, &key.digest);
-        }
-        let (mode, revision) = (self.mode(), self.revision());
-        if let Some(expected) = command.expected.filter(|expected| *expected != revision) {
-            return Err(SwitchError::LostRace { expected, current: revision, mode });
-        }
-        if let Some(node) = command.target.node()
-            && !self.nodes.iter().any(|known| known.id == *node)
-        {
-            let known: Vec<&str> = self.nodes.iter().map(|node| node.id.as_str()).collect();
-            return Err(SwitchError::UnknownNode { node: node.clone(), known: known.join(", ") });
-        }
-        if let Some(running) = &self.running {
-            if running.to == command.target {
-                return Ok(Admitted::Join);
-            }
-            if command.target.openness(&running.to) != Some(std::cmp::Ordering::Less) {
-                let (target, revision) = (running.to.clone(), running.revision);
-                return Err(SwitchError::InProgress { target, revision });
-            }
-        } else if mode == command.target && self.standing.load().doubt.is_none() {
-            return Ok(Admitted::Same);
-        }
-        if let Some(cause) = self.ledger.degraded()
-            && command.target != Mode::Maintenance
-        {
-            return Err(SwitchError::JournalDegraded { cause: cause.to_owned() });
-        }
-        self.object(command).map(|forced_over| Admitted::Begin { forced_over })
-    }
-
-    /// The objections that `--force` goes over; those it may not, or does not, refuse.
-    fn object(&self, command: &SwitchCommand) -> Result<Vec<Objection>, SwitchError> {
-        let all =
-            evidence::objections(&command.target, &self.nodes, &*self.evidence, &self.guarded);
-        let forced = command.force.is_some() && all.iter().all(Objection::may_be_forced);
-        if all.is_empty() || forced { Ok(all) } else { Err(SwitchError::Refused(all)) }
-    }
-
-    fn replay(&self, known: &Remembered, digest: &str) -> Result<Admitted, SwitchError> {
-        if known.key.digest != digest {
-            return Err(SwitchError::KeyReused);
-        }
-        let revision = Revision(known.seq.0);
-        match &known.answer {
-            Answer::Same(same) => {
-                let revision = Revision(same.revision);
-                let reply = self.reply(same.mode.clone(), revision, reply::Changed::No);
-                Ok(Admitted::Replay(Box::new(reply)))
-            }
-            Answer::Switch { switch, end } => match end {
-                SwitchEnd::Running => Ok(Admitted::Join),
-                SwitchEnd::Ended(record::Ending::Superseded { .. }) => {
-                    let (target, revision) = (self.mode(), self.revision());
-                    Err(SwitchError::Superseded { target, revision })
-                }
-                SwitchEnd::Recovered(mode) if *mode != switch.to => {
-                    Err(SwitchError::Superseded { target: mode.clone(), revision: self.revision() })
-                }
-                SwitchEnd::Ended(_) | SwitchEnd::Recovered(_) => {
-                    let reply = self.reply(switch.to.clone(), revision, reply::Changed::Yes);
-                    Ok(Admitted::Replay(Box::new(reply)))
-                }
-            },
-        }
-    }
-
     /// The mode is already what was asked for.
     async fn same(&mut self, command: &SwitchCommand) -> Result<SwitchReply, SwitchError> {
         let (mode, revision) = (self.mode(), self.revision());
@@ -279,20 +211,24 @@ impl Engine {
     /// Journal, publish, fence: from here on the new table is in force.
     async fn begin(&mut self, command: SwitchCommand, waiter: Waiter, forced_over: Vec<Objection>) {
         let (from, to) = (self.mode(), command.target.clone());
-        let record = self.record_of(&command, &from, &forced_over);
+        let switch = self.record_of(&command, &from, &forced_over);
         failpoint::hit("engine.before_journal");
-        let (revision, held) = match self.ledger.append(record).await {
-            Ok(seq) => (Revision(seq.0), Held::ByJournal),
+        let appended = self.ledger.append(Record::Switch(switch.clone())).await;
+        let (revision, unwritten) = match appended {
+            Ok(seq) => (Revision(seq.0), None),
             Err(error) => {
                 self.journal_failed(&error);
                 match self.raise_unjournalled(&command).await {
-                    Ok(revision) => (revision, Held::ByMarker),
+                    Ok(revision) => (revision, Some(switch)),
                     Err(error) => return waiter.answer(Err(error)),
                 }
             }
         };
         failpoint::hit("engine.journalled");
         self.supersede(&to, revision);
+        // An end that was not written is told by the beginning of the next.
+        self.unended = None;
+        self.guard_from_now(&to);
         let generation = self.publisher.publish(to.clone());
         failpoint::hit("engine.published");
         let by = command.by.name.clone();
@@ -325,20 +261,26 @@ impl Engine {
         let drain = command.drain_timeout;
         self.tasks.spawn(carry_out(lines, generation, drain, steps));
         self.running = Some(Running {
+            from,
             to,
             revision,
             generation,
             began: Instant::now(),
             fenced: false,
             waiters: vec![waiter.forced_over(forced_over)],
-            held,
+            unwritten,
         });
     }
 
-    fn record_of(&self, command: &SwitchCommand, from: &Mode, forced_over: &[Objection]) -> Record {
+    fn record_of(
+        &self,
+        command: &SwitchCommand,
+        from: &Mode,
+        forced_over: &[Objection],
+    ) -> record::Switch {
         let kept = command.target.node();
         let address = self.nodes.iter().find(|node| Some(&node.id) == kept);
-        Record::Switch(Switch {
+        record::Switch {
             from: from.clone(),
             to: command.target.clone(),
             address: address.map(|node| node.authority.clone()),
@@ -347,23 +289,7 @@ impl Engine {
             forced: !forced_over.is_empty(),
             forced_over: forced_over.iter().map(ToString::to_string).collect(),
             idempotency: command.idempotency.as_ref().map(journalled_key),
-        })
-    }
-
-    /// The journal does not write: raising goes by the marker, everything else is refused.
-    async fn raise_unjournalled(
-        &mut self,
-        command: &SwitchCommand,
-    ) -> Result<Revision, SwitchError> {
-        let degraded = |cause: &str| SwitchError::JournalDegraded { cause: cause.to_owned() };
-        if command.target != Mode::Maintenance {
-            return Err(degraded(self.ledger.degraded().unwrap_or("unknown")));
         }
-        let why = command.why.as_ref().map(|why| why.as_str().to_owned());
-        let raised = self.ledger.raise(commander(command), why).await;
-        raised.map_err(|error| degraded(&error.to_string()))?;
-        // No record, no new number: the revision moves when the journal writes again.
-        Ok(self.revision())
     }
 
     /// Ends a running switch in favour of the one to `target`.
@@ -382,7 +308,7 @@ impl Engine {
         }
         match step.progress {
             Progress::FenceIncomplete(workers) => self.fence_incomplete(workers),
-            Progress::Fenced => self.fenced(),
+            Progress::Fenced => self.fenced().await,
             Progress::Drained(left) => self.drained(left).await,
         }
     }
@@ -402,9 +328,13 @@ impl Engine {
         self.stand(|standing| standing.unfenced_workers = workers);
     }
 
-    fn fenced(&mut self) {
+    async fn fenced(&mut self) {
         failpoint::hit("engine.fenced");
         self.liveness.well(FENCE_CAUSE);
+        // Those that passed between the last look and the fence.
+        if let Some(Running { from: Mode::Single(kept), .. }) = &self.running {
+            self.look_for_guarded_calls_to(&kept.clone()).await;
+        }
         let Some(running) = &mut self.running else { return };
         running.fenced = true;
         self.metrics.switch_fenced(running.began.elapsed());
@@ -434,19 +364,23 @@ impl Engine {
 
     async fn drained(&mut self, left: Vec<Left>) {
         failpoint::hit("engine.drained");
-        let Some(running) = self.running.take() else { return };
-        let reply = self.acknowledge(&running, Acknowledged::Drained, &left);
-        match running.held {
-            // Both its beginning and its end are recorded when the journal writes again.
-            Held::ByMarker => {}
-            Held::ByJournal => {
+        let Some(mut running) = self.running.take() else { return };
+        let mut reply = self.acknowledge(&running, Acknowledged::Drained, &left);
+        match running.unwritten.take() {
+            // Kept for the day the journal writes again; until then the marker holds the raise.
+            Some(record) => self.unwritten = Some(record),
+            None => {
                 let ending = reply::ending(&reply);
                 let finished = Finished { switch: Seq(running.revision.0), ending };
-                if let Err(error) = self.ledger.append(Record::Finished(finished)).await {
+                let record = Record::Finished(finished.clone());
+                if let Err(error) = self.ledger.append(record).await {
                     self.journal_failed(&error);
+                    self.unended = Some(finished);
                 }
             }
         }
+        // The end is true without its record, and whoever waits for it learns that it has none.
+        reply.journal_degraded = self.ledger.degraded().is_some();
         failpoint::hit("engine.finished");
         if running.to == Mode::Cluster {
             self.guarded.clear();
@@ -491,63 +425,6 @@ impl Engine {
         }
     }
 
-    fn journal_failed(&self, error: &JournalError) {
-        tracing::error!(%error, remedy = error.remedy(), "the journal does not write");
-        self.metrics.journal_failed();
-        self.metrics.journal_degraded();
-        let cause = error.to_string();
-        self.stand(|standing| standing.journal = JournalState::Degraded(cause.clone()));
-        let kind = EventKind::JournalChanged { degraded: Some(cause) };
-        self.events.tell(self.revision(), kind);
-    }
-
-    /// Tries a journal that failed once more, and gives it what only the marker knew.
-    async fn retry_journal(&mut self) {
-        // A raise that is still draining comes first.
-        if self.ledger.degraded().is_none() || self.running.is_some() {
-            return;
-        }
-        match self.ledger.try_again(self.standing.load().generation).await {
-            Err(error) => tracing::debug!(%error, "the journal still does not write"),
-            Ok(revision) => {
-                tracing::warn!("the journal writes again");
-                self.metrics.journal_recovered();
-                self.metrics.revision(revision);
-                self.stand(|standing| {
-                    standing.revision = revision;
-                    standing.journal = JournalState::Ok;
-                });
-                let kind = EventKind::JournalChanged { degraded: None };
-                self.events.tell(self.revision(), kind);
-            }
-        }
-    }
-
-    /// Puts guarded calls that passed in single mode into the journal: they forbid lowering until
-    /// the other nodes were restarted, over a restart of ours too.
-    async fn look_for_guarded_calls(&mut self) {
-        let Mode::Single(kept) = self.mode() else { return };
-        for (index, node) in self.nodes.clone().iter().enumerate() {
-            let passed_ms = node.guarded_call_ms();
-            let seen_ms = self.guarded_seen_ms.get(index).copied().unwrap_or(0);
-            if passed_ms <= seen_ms || node.id != kept {
-                continue;
-            }
-            if let Some(seen) = self.guarded_seen_ms.get_mut(index) {
-                *seen = passed_ms;
-            }
-            let at = clock::now();
-            self.guarded.retain(|call| call.node != node.id);
-            self.guarded.push(GuardedCall { node: node.id.clone(), at });
-            let kind = EventKind::GuardedCall { node: node.id.clone() };
-            self.events.tell(self.revision(), kind);
-            let record = Record::GuardedCall { node: node.id.clone() };
-            if let Err(error) = self.ledger.append(record).await {
-                self.journal_failed(&error);
-            }
-        }
-    }
-
     fn stop(&mut self) {
         self.events.tell(self.revision(), EventKind::Stopping);
         if let Some(running) = self.running.take() {
@@ -556,19 +433,6 @@ impl Engine {
             }
         }
     }
-}
-
-/// What becomes of a command that is not refused.
-enum Admitted {
-    Begin {
-        forced_over: Vec<Objection>,
-    },
-    /// Nothing to change.
-    Same,
-    /// The running switch is the one that is asked for.
-    Join,
-    /// It was done before, under the same key.
-    Replay(Box<SwitchReply>),
 }
 
 fn commander(command: &SwitchCommand) -> Commander {

@@ -186,9 +186,6 @@ pub const ADMIN_CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
 pub const ADMIN_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a request's head on the admin address.
 pub const ADMIN_HEAD_BYTES_MAX: usize = 16 * 1024;
-/// After a cut, requests that wait for something else (a connect) hold up the report this long at
-/// most; they can write nothing any more either way.
-pub const CUT_NOTICED_WITHIN: Duration = Duration::from_secs(1);
 
 // --- tunnels -------------------------------------------------------------------------------------
 
@@ -202,6 +199,9 @@ pub const TUNNEL_SCRATCH_BYTES: usize = 64 * 1024;
 pub const LINGER_TIME: Duration = Duration::from_secs(2);
 /// ... and up to this many bytes.
 pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// When the gateway stops, a client's connection between two requests stays open this long: its
+/// next request may be on the way, and is answered with `Connection: close`.
+pub const STOP_IDLE_TIME: Duration = Duration::from_millis(500);
 /// How often a worker looks at its clock, its time-outs and its buffers.
 pub const TICK: Duration = Duration::from_millis(250);
 

@@ -28,9 +28,6 @@ impl Forward {
         head.version = Version::HTTP_11;
         head.extensions.clear();
         journey.answered(head.status, Some(node));
-        if worker.is_stopping() {
-            head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
         let stream = ResponseStream::new(incoming, answer.connection);
         let body = NodeBody::new(stream, answer.attempt, journey, worker, client);
         Response::from_parts(head, ResponseBody::Node(Box::new(body)))

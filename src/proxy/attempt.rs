@@ -39,13 +39,19 @@ pub struct AttemptState {
     /// Uptime of the last step, for the coarse time-outs.
     since_ms: Cell<u64>,
     cut: Cell<Option<CutCause>>,
+    /// Not counted on its node any more.
+    ended: Cell<bool>,
     stream: RefCell<Option<Stream>>,
+    /// In the worker's list.
+    key: usize,
 }
 
 impl AttemptState {
-    pub fn new(node: NodeIndex, now_ms: u64) -> Self {
+    pub fn new(node: NodeIndex, key: usize, now_ms: u64) -> Self {
         Self {
             node,
+            key,
+            ended: Cell::new(false),
             progress: Cell::new(Progress::Begun),
             since_ms: Cell::new(now_ms),
             cut: Cell::new(None),
@@ -55,6 +61,23 @@ impl AttemptState {
 
     pub fn progress(&self) -> Progress {
         self.progress.get()
+    }
+
+    pub(super) const fn key(&self) -> usize {
+        self.key
+    }
+
+    /// Cut is not ended: a node goes on with a request that it has seen and not answered whole.
+    pub fn is_seen(&self) -> bool {
+        match self.progress.get() {
+            Progress::Written | Progress::Answering => true,
+            Progress::Begun | Progress::Completed => false,
+        }
+    }
+
+    /// Takes it out of the count; true at the first call.
+    pub(super) fn ends(&self) -> bool {
+        !self.ended.replace(true)
     }
 
     pub fn since_ms(&self) -> u64 {
@@ -81,14 +104,13 @@ impl AttemptState {
 #[derive(Debug)]
 pub struct Attempt {
     pub state: Rc<AttemptState>,
-    key: usize,
     worker: Rc<Worker>,
 }
 
 impl Attempt {
     /// Only the worker begins attempts, in the same breath as the pick.
-    pub(super) fn new(worker: Rc<Worker>, key: usize, state: Rc<AttemptState>) -> Self {
-        Self { state, key, worker }
+    pub(super) fn new(worker: Rc<Worker>, state: Rc<AttemptState>) -> Self {
+        Self { state, worker }
     }
 
     pub fn node(&self) -> NodeIndex {
@@ -127,11 +149,6 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        // Cut is not ended: a node goes on with a request that it has seen.
-        let abandoned = match self.state.progress.get() {
-            Progress::Written | Progress::Answering => true,
-            Progress::Begun | Progress::Completed => false,
-        };
-        self.worker.end_attempt(self.key, self.state.node, abandoned);
+        self.worker.end_attempt(&self.state);
     }
 }

@@ -4,44 +4,61 @@
 //! task runs, no request is between its pick and its count: what was routed by an older table is
 //! counted, and what is routed from here on looks at the new one.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::attempt::{CutCause, Progress};
+use super::attempt::CutCause;
 use super::worker::Worker;
 use crate::failpoint;
 use crate::fence::{FenceOrder, Left, Order};
 use crate::model::NodeState;
 use crate::model::limits::{
-    CUT_NOTICED_WITHIN, TICK, TUNNEL_CLOSE_ANSWER, TUNNEL_CLOSE_WITHIN, TUNNEL_CLOSES_PER_SECOND,
+    TICK, TUNNEL_CLOSE_ANSWER, TUNNEL_CLOSE_WITHIN, TUNNEL_CLOSES_PER_SECOND,
 };
 use crate::routing::NodeIndex;
 
 type Draining = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Obeys the engine's orders until it says stop; returns the grace time it gave.
-pub async fn obey(worker: Rc<Worker>, mut orders: mpsc::Receiver<Order>) -> Duration {
+/// Obeys the engine's orders as long as the worker lives; never returns. `stop` is told the grace
+/// time of the stop. A worker that stops still fences and drains: what is acknowledged then is as
+/// true as before, and a switch that it was draining for is not.
+pub async fn obey(
+    worker: Rc<Worker>,
+    mut orders: mpsc::Receiver<Order>,
+    stop: oneshot::Sender<Duration>,
+) -> Infallible {
     let mut draining: Option<Draining> = None;
+    let mut stop = Some(stop);
     loop {
         let order = tokio::select! {
             // An order that waits comes before the drain it may supersede.
             biased;
-            order = orders.recv() => order,
+            order = orders.recv(), if !orders.is_closed() || !orders.is_empty() => order,
             () = async { if let Some(draining) = &mut draining { draining.await } },
                 if draining.is_some() =>
             {
                 draining = None;
                 continue;
             }
+            else => std::future::pending().await,
         };
-        match order {
-            Some(Order::Fence(order)) => draining = fence(&worker, order),
-            Some(Order::Stop { grace }) => return grace,
-            None => return Duration::ZERO,
+        let grace = match order {
+            Some(Order::Fence(order)) => {
+                draining = fence(&worker, order);
+                continue;
+            }
+            Some(Order::Stop { grace }) => grace,
+            // Nobody is left to give one.
+            None => Duration::ZERO,
+        };
+        if let Some(stop) = stop.take() {
+            // The worker waits for it as long as it lives.
+            let _ = stop.send(grace);
         }
     }
 }
@@ -73,13 +90,11 @@ async fn drain(worker: &Rc<Worker>, removed: &[NodeIndex], limit: Duration) -> V
         .iter()
         .map(|node| Left { node: *node, cut: 0, tunnels_closed: worker.held_on(*node).1 })
         .collect();
+    cut(worker, is_removed, Which::Unwritten, &mut left);
     let requests = async {
         let quiet = until(worker, || worker.attempts_on(is_removed).is_empty());
         if timeout_at(deadline, quiet).await.is_err() {
-            cut(worker, is_removed, &mut left);
-            // Let the requests that were cut find out, so that the report counts none of them.
-            let gone = until(worker, || worker.attempts_on(is_removed).is_empty());
-            let _ = timeout(CUT_NOTICED_WITHIN, gone).await;
+            cut(worker, is_removed, Which::All, &mut left);
         }
     };
     let tunnels = async {
@@ -90,15 +105,34 @@ async fn drain(worker: &Rc<Worker>, removed: &[NodeIndex], limit: Duration) -> V
     left
 }
 
-/// Ends every attempt on the removed nodes. When this returns, no byte of any of them will be
-/// written: their sockets are shut, or they have not written yet and will decide again.
-fn cut(worker: &Rc<Worker>, is_removed: impl Fn(NodeIndex) -> bool, left: &mut [Left]) {
+/// Which attempts are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    /// Those that wait for a connection: they have written nothing, will not, and decide again.
+    Unwritten,
+    All,
+}
+
+/// Ends attempts on the removed nodes. When this returns, no byte of any of them will be written:
+/// their sockets are shut, or they have not written yet and will decide again. They do not count
+/// as in flight any more, and those that a node has seen count as abandoned, even where a client
+/// that takes no byte keeps its request from finding out.
+fn cut(
+    worker: &Rc<Worker>,
+    is_removed: impl Fn(NodeIndex) -> bool,
+    which: Which,
+    left: &mut [Left],
+) {
     for attempt in worker.attempts_on(is_removed) {
-        let seen = matches!(attempt.progress(), Progress::Written | Progress::Answering);
+        let seen = attempt.is_seen();
+        if seen && which == Which::Unwritten {
+            continue;
+        }
         if let Some(left) = left.iter_mut().find(|left| left.node == attempt.node) {
             left.cut += usize::from(seen);
         }
         attempt.cut(CutCause::Switch);
+        worker.end_attempt(&attempt);
     }
 }
 

@@ -20,6 +20,7 @@ use super::decide::{self, Asked};
 use super::headers::{self, Upgrade};
 use super::journey::Journey;
 use super::worker::Worker;
+use crate::clock;
 use crate::failpoint;
 use crate::nocobase::{Guard, Replay, RequestClass};
 use crate::routing::{NoNode, NodeIndex, Tried};
@@ -347,7 +348,8 @@ impl Forward {
         if self.asked.facts.guard == Guard::Guarded
             && let Some(node) = self.worker.nodes.get(index.0)
         {
-            node.guarded_call(self.worker.now_ms());
+            // Of two in one tick, one may lie before a switch and one after it.
+            node.guarded_call(clock::uptime_ms());
         }
     }
 }

@@ -18,6 +18,7 @@ use super::tunnel::TunnelState;
 use crate::clock;
 use crate::config::{Config, IpNet};
 use crate::model::ModeKind;
+use crate::model::limits::STOP_IDLE_TIME;
 use crate::nocobase::Paths;
 use crate::notice::{self, Notice};
 use crate::routing::{Balance, NoNode, NodeIndex, Nodes, Reader, Rotation, Table, Tables, Tried};
@@ -90,7 +91,17 @@ pub struct Worker {
     now_ms: Cell<u64>,
     /// Told whenever something ends, while somebody waits for a drain.
     pub(super) ended: Notify,
-    stopping: Cell<bool>,
+    stopping: Cell<Stopping>,
+}
+
+/// How far the worker's end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopping {
+    No,
+    /// Since this uptime, answers close their connections.
+    Answering(u64),
+    /// And connections between two requests are closed.
+    ClosingIdle,
 }
 
 impl fmt::Debug for Worker {
@@ -130,7 +141,7 @@ impl Worker {
             clients: RefCell::default(),
             now_ms: Cell::new(clock::uptime_ms()),
             ended: Notify::new(),
-            stopping: Cell::new(false),
+            stopping: Cell::new(Stopping::No),
         })
     }
 
@@ -166,21 +177,28 @@ impl Worker {
         let now_ms = self.now_ms();
         let balance = self.settings.balance;
         let index = self.with_table(|table| table.pick(balance, rotation, tried, now_ms))?;
-        let state = Rc::new(AttemptState::new(index, now_ms));
-        let key = self.attempts.borrow_mut().insert(state.clone());
+        let mut attempts = self.attempts.borrow_mut();
+        let place = attempts.vacant_entry();
+        let state = Rc::new(AttemptState::new(index, place.key(), now_ms));
+        place.insert(state.clone());
         if let (Some(held), Some(node)) = (self.held.get(index.0), self.nodes.get(index.0)) {
             held.requests.set(held.requests.get() + 1);
             node.request_began();
         }
-        Ok(Attempt::new(self.clone(), key, state))
+        Ok(Attempt::new(self.clone(), state))
     }
 
-    pub(super) fn end_attempt(&self, key: usize, index: NodeIndex, abandoned: bool) {
-        self.attempts.borrow_mut().try_remove(key);
+    /// Takes an attempt out of the count, once: when its request ends, or when a switch cuts it.
+    pub(super) fn end_attempt(&self, attempt: &AttemptState) {
+        if !attempt.ends() {
+            return;
+        }
+        let index = attempt.node;
+        self.attempts.borrow_mut().try_remove(attempt.key());
         if let (Some(held), Some(node)) = (self.held.get(index.0), self.nodes.get(index.0)) {
             held.requests.set(held.requests.get().saturating_sub(1));
             node.request_ended();
-            if abandoned {
+            if attempt.is_seen() {
                 node.request_abandoned();
             }
         }
@@ -236,12 +254,22 @@ impl Worker {
     }
 
     pub fn is_stopping(&self) -> bool {
-        self.stopping.get()
+        self.stopping.get() != Stopping::No
     }
 
-    /// From now on answers close their connections, and idle ones are closed at once.
+    /// Have connections between two requests waited long enough for one more?
+    pub fn is_closing_idle(&self) -> bool {
+        self.stopping.get() == Stopping::ClosingIdle
+    }
+
+    /// From now on answers close their connections; those that are idle are closed a little later,
+    /// because their next request may be on its way.
     pub fn stop_keeping_alive(&self) {
-        self.stopping.set(true);
+        self.stopping.set(Stopping::Answering(clock::uptime_ms()));
+        self.wake_clients();
+    }
+
+    fn wake_clients(&self) {
         for (_, client) in &*self.clients.borrow() {
             client.wake();
         }
@@ -291,6 +319,12 @@ impl Worker {
         self.retries.borrow_mut().tick();
         self.pool.borrow_mut().sweep(now_ms, |node, left| self.idle_left(node, left));
         self.flush();
+        if let Stopping::Answering(since_ms) = self.stopping.get()
+            && millis(STOP_IDLE_TIME) <= now_ms.saturating_sub(since_ms)
+        {
+            self.stopping.set(Stopping::ClosingIdle);
+            self.wake_clients();
+        }
         for (_, client) in &*self.clients.borrow() {
             client.enforce_limits(&self.settings, now_ms);
         }

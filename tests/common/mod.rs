@@ -6,14 +6,14 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use drawspan::app;
 use drawspan::config::{self, Config, Environment, Flags};
-use drawspan::control::client::Client;
-use drawspan::control::wire::StatusDoc;
+use drawspan::control::client::{Client, ClientError, Conditions};
+use drawspan::control::wire::{StatusDoc, SwitchBody, SwitchDoc};
 use drawspan::standin::{Options, StandIn};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -66,6 +66,7 @@ pub struct InProcess {
     pub admin: SocketAddr,
     pub client: Client,
     stop: CancellationToken,
+    stop_in_order: CancellationToken,
     thread: Option<thread::JoinHandle<app::Ending>>,
     directory: Option<TempDir>,
 }
@@ -91,18 +92,29 @@ impl InProcess {
         (wish.settings)(&mut config);
         let control = config.control.path.clone();
         let stop = CancellationToken::new();
-        let stopped = stop.clone();
+        let stop_in_order = CancellationToken::new();
+        let (stopped, in_order) = (stop.clone(), stop_in_order.clone());
         let (started, gateway) = tokio::sync::oneshot::channel();
         let thread = thread::spawn(move || {
             let gateway = app::start(config, Vec::new()).expect("the gateway starts");
             let addresses = (gateway.listen[0], gateway.admin.expect("an admin address"));
             started.send(addresses).expect("the test waits");
-            gateway.serve_until(async || stopped.cancelled().await)
+            let mut first = true;
+            gateway.serve_until(async || {
+                if std::mem::take(&mut first) {
+                    tokio::select! {
+                        () = stopped.cancelled() => {}
+                        () = in_order.cancelled() => {}
+                    }
+                } else {
+                    stopped.cancelled().await;
+                }
+            })
         });
         let (address, admin) = gateway.await.expect("the gateway starts");
         let client = Client::new(control);
-        let gateway =
-            Self { address, admin, client, stop, thread: Some(thread), directory: Some(directory) };
+        let (thread, directory) = (Some(thread), Some(directory));
+        let gateway = Self { address, admin, client, stop, stop_in_order, thread, directory };
         gateway.ready().await;
         gateway
     }
@@ -125,6 +137,17 @@ impl InProcess {
         self.directory.as_ref().expect("held until the stop").path()
     }
 
+    /// Begins its orderly stop, as SIGTERM does, with all of its grace time; every other stop here
+    /// is as impatient as a second signal.
+    pub fn tell_to_stop(&self) {
+        self.stop_in_order.cancel();
+    }
+
+    /// Asks for a change of mode, as `maintenance` or `single n1`; `drain` as `0s`.
+    pub async fn switch(&self, mode: &str, drain: &str) -> Result<SwitchDoc, ClientError> {
+        switch(&self.client, mode, drain).await
+    }
+
     /// Stops it in order; gives its folder back for a successor.
     pub fn stop(mut self) -> TempDir {
         self.end();
@@ -144,6 +167,26 @@ impl Drop for InProcess {
         } else {
             self.end();
         }
+    }
+}
+
+/// A command as a client writes it: `maintenance`, `single n1`.
+pub fn command(mode: &str) -> SwitchBody {
+    let (kind, node) = mode.split_once(' ').map_or((mode, None), |(kind, node)| (kind, Some(node)));
+    SwitchBody { kind: kind.into(), node: node.map(str::to_owned), ..SwitchBody::default() }
+}
+
+/// Asks for a change of mode, with a drain time as `0s`.
+pub async fn switch(client: &Client, mode: &str, drain: &str) -> Result<SwitchDoc, ClientError> {
+    let body = SwitchBody { drain_timeout: Some(drain.to_owned()), ..command(mode) };
+    client.switch(&body, &Conditions::default()).await.map(|answer| answer.doc)
+}
+
+/// The stable code of a refusal; fails the test where the command was carried out.
+pub fn code(answer: Result<SwitchDoc, ClientError>) -> String {
+    match answer {
+        Err(ClientError::Problem(problem)) => problem.code,
+        other => panic!("no problem: {other:?}"),
     }
 }
 
@@ -195,6 +238,10 @@ pub fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_drawspan"))
 }
 
+fn path(directory: &Path, name: &str) -> String {
+    directory.join(name).to_str().expect("a plain path").to_owned()
+}
+
 impl Process {
     /// `drawspan run` over `nodes` with its state under `directory`; `listen` may be port 0.
     /// Its output goes to files in the folder: a full pipe is a test of its own.
@@ -204,19 +251,72 @@ impl Process {
         nodes: &[SocketAddr],
         environment: &[(&str, &str)],
     ) -> Self {
+        let mut arguments = vec!["--listen".to_owned(), listen.to_owned()];
+        for address in nodes {
+            arguments.extend(["--node".to_owned(), format!("http://{address}")]);
+        }
+        arguments.extend(["--state-dir".to_owned(), path(directory, "state")]);
+        arguments.extend(["--control".to_owned(), path(directory, "control.sock")]);
+        arguments.extend(["--admin", "127.0.0.1:0", "--workers", "2"].map(str::to_owned));
+        Self::spawn_with(directory, &arguments, environment)
+    }
+
+    /// `drawspan run` with these arguments, its output in files in `directory`, where its control
+    /// socket is expected.
+    pub fn spawn_with(
+        directory: &Path,
+        arguments: &[String],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let file = |name| std::fs::File::create(directory.join(name)).expect("a file");
         let mut command = binary();
-        command.arg("run").arg("--listen").arg(listen);
-        for address in nodes {
-            command.arg("--node").arg(format!("http://{address}"));
-        }
-        command.arg("--state-dir").arg(directory.join("state"));
-        command.arg("--control").arg(directory.join("control.sock"));
-        command.args(["--admin", "127.0.0.1:0", "--workers", "2"]);
+        command.arg("run").args(arguments);
         command.envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
         let child = command.spawn().expect("the binary starts");
         Self { child, directory: directory.to_owned() }
+    }
+
+    /// Waits until it answers on its control socket, which is before it lets clients in.
+    pub async fn status(&mut self) -> StatusDoc {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            self.must_run();
+            if let Ok(answer) = self.client().status().await {
+                return answer.doc;
+            }
+            assert!(Instant::now() < end, "it never answered");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn must_run(&mut self) {
+        if let Some(status) = self.child.try_wait().expect("our child") {
+            panic!("it ended with {status}: {}", self.stderr());
+        }
+    }
+
+    pub fn stderr(&self) -> String {
+        std::fs::read_to_string(self.directory.join("stderr")).unwrap_or_default()
+    }
+
+    /// Asks for an orderly stop.
+    pub fn terminate(&self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let pid = pid.expect("a process id");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("our child");
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("our child") {
+                return status;
+            }
+            assert!(Instant::now() < end, "it does not end");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     pub fn client(&self) -> Client {
@@ -227,10 +327,7 @@ impl Process {
     pub async fn ready(&mut self) -> StatusDoc {
         let end = Instant::now() + PATIENCE;
         loop {
-            if let Some(status) = self.child.try_wait().expect("our child") {
-                let stderr = std::fs::read_to_string(self.directory.join("stderr"));
-                panic!("it ended with {status}: {}", stderr.unwrap_or_default());
-            }
+            self.must_run();
             if let Ok(answer) = self.client().status().await
                 && let Some(admin) = answer.doc.admin.as_ref().and_then(|a| a.parse().ok())
                 && is_ready(admin).await

@@ -1,0 +1,111 @@
+//! Whether a command may go on: what was done under its key, what runs, and what objects.
+
+use super::super::evidence;
+use super::super::reply;
+use super::super::{Objection, SwitchCommand, SwitchError, SwitchReply};
+use super::{Engine, Running};
+use crate::clock;
+use crate::journal::record;
+use crate::journal::{Answer, Remembered, SwitchEnd};
+use crate::model::{Mode, Revision};
+
+/// What becomes of a command that is not refused.
+pub(super) enum Admitted {
+    Begin {
+        forced_over: Vec<Objection>,
+    },
+    /// Nothing to change.
+    Same,
+    /// The running switch is the one that is asked for.
+    Join,
+    /// It was done before, under the same key.
+    Replay(Box<SwitchReply>),
+}
+
+impl Engine {
+    /// May this command go on, and how?
+    pub(super) fn admit(&self, command: &SwitchCommand) -> Result<Admitted, SwitchError> {
+        if let Some(key) = &command.idempotency
+            && let Some(known) = self.ledger.remembered(&key.key, clock::now())
+        {
+            return self.replay(&known, &key.digest);
+        }
+        let (mode, revision) = (self.mode(), self.revision());
+        if let Some(expected) = command.expected.filter(|expected| *expected != revision) {
+            return Err(SwitchError::LostRace { expected, current: revision, mode });
+        }
+        if let Some(node) = command.target.node()
+            && !self.nodes.iter().any(|known| known.id == *node)
+        {
+            let known: Vec<&str> = self.nodes.iter().map(|node| node.id.as_str()).collect();
+            return Err(SwitchError::UnknownNode { node: node.clone(), known: known.join(", ") });
+        }
+        if let Some(running) = &self.running {
+            if running.to == command.target {
+                return self.join(running);
+            }
+            if command.target.openness(&running.to) != Some(std::cmp::Ordering::Less) {
+                let (target, revision) = (running.to.clone(), running.revision);
+                return Err(SwitchError::InProgress { target, revision });
+            }
+        } else if mode == command.target && self.standing.load().doubt.is_none() {
+            return Ok(Admitted::Same);
+        }
+        if let Some(cause) = self.ledger.degraded()
+            && command.target != Mode::Maintenance
+        {
+            return Err(SwitchError::JournalDegraded { cause: cause.to_owned() });
+        }
+        self.object(command).map(|forced_over| Admitted::Begin { forced_over })
+    }
+
+    /// Waits for the running switch, unless that waits for a worker that may never answer.
+    fn join(&self, running: &Running) -> Result<Admitted, SwitchError> {
+        let workers = self.standing.load().unfenced_workers.clone();
+        if workers.is_empty() {
+            return Ok(Admitted::Join);
+        }
+        let (generation, revision) = (running.generation, running.revision);
+        Err(SwitchError::FenceIncomplete { workers, generation, revision })
+    }
+
+    /// The objections that `--force` goes over; those it may not, or does not, refuse.
+    fn object(&self, command: &SwitchCommand) -> Result<Vec<Objection>, SwitchError> {
+        let all =
+            evidence::objections(&command.target, &self.nodes, &*self.evidence, &self.guarded);
+        let forced = command.force.is_some() && all.iter().all(Objection::may_be_forced);
+        if all.is_empty() || forced { Ok(all) } else { Err(SwitchError::Refused(all)) }
+    }
+
+    fn replay(&self, known: &Remembered, digest: &str) -> Result<Admitted, SwitchError> {
+        if known.key.digest != digest {
+            return Err(SwitchError::KeyReused);
+        }
+        let revision = Revision(known.seq.0);
+        match &known.answer {
+            Answer::Same(same) => {
+                let revision = Revision(same.revision);
+                let reply = self.reply(same.mode.clone(), revision, reply::Changed::No);
+                Ok(Admitted::Replay(Box::new(reply)))
+            }
+            Answer::Switch { switch, end } => {
+                let running = self.running.as_ref().filter(|running| running.revision == revision);
+                let ended_in = match (end, running) {
+                    (SwitchEnd::Running, Some(running)) => return self.join(running),
+                    // Another switch took over, a restart raised in doubt, or the journal failed
+                    // when the end was to be recorded.
+                    (SwitchEnd::Running, None)
+                    | (SwitchEnd::Ended(record::Ending::Superseded { .. }), _) => self.mode(),
+                    (SwitchEnd::Recovered(mode), _) => mode.clone(),
+                    (SwitchEnd::Ended(_), _) => switch.to.clone(),
+                };
+                if ended_in != switch.to {
+                    let (target, revision) = (ended_in, self.revision());
+                    return Err(SwitchError::Superseded { target, revision });
+                }
+                let reply = self.reply(switch.to.clone(), revision, reply::Changed::Yes);
+                Ok(Admitted::Replay(Box::new(reply)))
+            }
+        }
+    }
+}

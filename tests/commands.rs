@@ -1,0 +1,196 @@
+//! Revisions, keys, events and guarded calls through the real engine, over restarts too.
+
+mod common;
+
+use common::{InProcess, Wish, code, command, eventually, http, node_is, nodes};
+use drawspan::control::client::{Client, ClientError, Conditions};
+use drawspan::control::wire::{EventDoc, SwitchBody, SwitchDoc, What};
+use drawspan::standin::{StandIn, State};
+
+type Answered = Result<SwitchDoc, ClientError>;
+
+async fn under(client: &Client, mode: &str, conditions: Conditions) -> Answered {
+    let body = SwitchBody { drain_timeout: Some("0s".into()), ..command(mode) };
+    client.switch(&body, &conditions).await.map(|answer| answer.doc)
+}
+
+fn key(text: &str) -> Conditions {
+    Conditions { idempotency_key: Some(text.into()), ..Conditions::default() }
+}
+
+async fn start(nodes: &[StandIn]) -> InProcess {
+    let gateway = InProcess::start(nodes, Wish::default()).await;
+    all_ready(&gateway, nodes).await;
+    gateway
+}
+
+async fn all_ready(gateway: &InProcess, nodes: &[StandIn]) {
+    for node in nodes {
+        gateway.node_is(node.id(), "ready").await;
+    }
+}
+
+async fn restart(gateway: InProcess, nodes: &[StandIn]) -> InProcess {
+    let gateway = InProcess::start_in(gateway.stop(), nodes, Wish::default()).await;
+    all_ready(&gateway, nodes).await;
+    gateway
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_for_an_old_revision_changes_nothing_and_tells_the_new_one() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    let seen = gateway.status().await.revision;
+    let at = |revision| Conditions { revision: Some(revision), ..Conditions::default() };
+    let first = under(&gateway.client, "single n1", at(seen)).await.expect("nobody was faster");
+    assert!(seen < first.revision);
+    match under(&gateway.client, "maintenance", at(seen)).await {
+        Err(ClientError::Problem(problem)) => {
+            assert_eq!((problem.code.as_str(), problem.status), ("lost_race", 412));
+            assert_eq!(problem.revision, Some(first.revision));
+        }
+        other => panic!("not refused: {other:?}"),
+    }
+    assert_eq!(gateway.status().await.mode.to_string(), "single n1");
+    // Health and a restart do not move it.
+    nodes[1].set_state(State::PortClosed);
+    node_is(&gateway.client, "n2", "down").await;
+    nodes[1].set_state(State::Running);
+    let gateway = restart(gateway, &nodes).await;
+    assert_eq!(gateway.status().await.revision, first.revision);
+    under(&gateway.client, "maintenance", at(first.revision)).await.expect("nobody was faster");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_command_is_harmless_over_a_restart_and_a_reused_key_is_refused() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    let first = under(&gateway.client, "maintenance", key("a")).await.expect("raised");
+    let same = under(&gateway.client, "maintenance", key("b")).await.expect("raised before");
+    assert_eq!((first.changed, same.changed), (true, false));
+    under(&gateway.client, "cluster", key("c")).await.expect("lowered");
+
+    let gateway = restart(gateway, &nodes).await;
+    let revision = gateway.status().await.revision;
+    for (name, changed) in [("a", true), ("b", false)] {
+        let again = under(&gateway.client, "maintenance", key(name)).await.expect("it was done");
+        assert_eq!((again.changed, again.revision), (changed, first.revision), "{name}");
+        assert_eq!(again.mode.kind, "maintenance");
+    }
+    assert_eq!(code(under(&gateway.client, "single n1", key("a")).await), "idempotency_key_reused");
+    let status = gateway.status().await;
+    assert_eq!((status.mode.kind.as_str(), status.revision), ("cluster", revision));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_a_superseded_switch_says_so_then_and_after_a_restart() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    under(&gateway.client, "single n1", Conditions::default()).await.expect("narrowed");
+    let address = gateway.address;
+    let mut held = tokio::task::JoinSet::new();
+    let hold = "GET /__test/hold HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    held.spawn(async move { http(address, hold).await });
+    eventually("n1 holds it", async || nodes[0].held() == 1).await;
+    let body = SwitchBody {
+        drain_timeout: Some("60s".into()),
+        wait: Some("fenced".into()),
+        ..command("single n2")
+    };
+    let narrowing = gateway.client.switch(&body, &key("narrow")).await.expect("fenced").doc;
+    under(&gateway.client, "maintenance", Conditions::default()).await.expect("raised");
+    let repeat = async |gateway: &InProcess| {
+        let answer = gateway.client.switch(&body, &key("narrow")).await;
+        code(answer.map(|answer| answer.doc))
+    };
+    assert_eq!(repeat(&gateway).await, "superseded");
+    nodes[0].release();
+    let gateway = restart(gateway, &nodes).await;
+    assert_eq!(repeat(&gateway).await, "superseded");
+    let status = gateway.status().await;
+    assert!(narrowing.revision < status.revision && status.mode.kind == "maintenance");
+}
+
+async fn next(events: &mut drawspan::control::client::Events) -> EventDoc {
+    let line = tokio::time::timeout(common::PATIENCE, events.next()).await.expect("in time");
+    let line = line.expect("it answers").expect("the stream goes on");
+    serde_json::from_str(&line).expect("an event")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_after_a_revision_are_those_that_were_missed_and_then_what_follows() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    let first = under(&gateway.client, "single n1", Conditions::default()).await.expect("ok");
+    let second = under(&gateway.client, "maintenance", Conditions::default()).await.expect("ok");
+    let mut missed = gateway.client.events(Some(first.revision)).await.expect("a stream");
+    let mut kinds = Vec::new();
+    for _ in 0..3 {
+        let event = next(&mut missed).await;
+        assert_eq!(event.revision, Some(second.revision), "{event:?}");
+        kinds.push(event.what);
+    }
+    assert!(matches!(kinds[0], What::SwitchBegan { .. }), "{kinds:?}");
+    assert!(matches!(kinds[1], What::SwitchFenced { .. }), "{kinds:?}");
+    assert!(matches!(kinds[2], What::SwitchFinished { .. }), "{kinds:?}");
+    let third = under(&gateway.client, "cluster", Conditions::default()).await.expect("ok");
+    loop {
+        let event = next(&mut missed).await;
+        if matches!(event.what, What::SwitchFinished { .. }) {
+            assert_eq!(event.revision, Some(third.revision));
+            break;
+        }
+    }
+    // Whoever missed the restart as well learns at what the gateway came up.
+    let gateway = restart(gateway, &nodes).await;
+    let mut missed = gateway.client.events(Some(second.revision)).await.expect("a stream");
+    let event = next(&mut missed).await;
+    assert_eq!(event.revision, Some(third.revision));
+    match event.what {
+        What::Started { mode, .. } => assert_eq!(mode.kind, "cluster"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// `pm:enable` through the gateway; what runs changes. Returns when the node is through with it.
+async fn enable(gateway: &InProcess, nodes: &[StandIn]) {
+    let call = "POST /api/pm:enable?filterByTk=x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\
+                Connection: close\r\n\r\n";
+    let answer = http(gateway.address, call).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    eventually("the command is over", async || {
+        nodes.iter().all(|node| node.state() == State::Running)
+    })
+    .await;
+    all_ready(gateway, nodes).await;
+}
+
+/// Health may still be telling of the command when it is over.
+async fn narrow(gateway: &InProcess) {
+    eventually("n1 is kept", async || gateway.switch("single n1", "0s").await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_changes_what_runs_forbids_lowering_only_if_it_passed_in_single_mode() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    let lower = async |gateway: &InProcess| gateway.switch("cluster", "0s").await;
+    // Before it: both nodes learn of it in NocoBase's own way.
+    enable(&gateway, &nodes).await;
+    narrow(&gateway).await;
+    lower(&gateway).await.expect("nothing passed while single");
+
+    narrow(&gateway).await;
+    enable(&gateway, &nodes).await;
+    assert_eq!(code(lower(&gateway).await), "refused");
+    // The engine remembers over raising and over a restart.
+    gateway.switch("maintenance", "0s").await.expect("raised");
+    let gateway = restart(gateway, &nodes).await;
+    assert_eq!(code(lower(&gateway).await), "refused");
+    // Restarted, the other one is no objection any more.
+    nodes[1].set_state(State::PortClosed);
+    node_is(&gateway.client, "n2", "down").await;
+    nodes[1].set_state(State::Running);
+    node_is(&gateway.client, "n2", "ready").await;
+    lower(&gateway).await.expect("the other one was restarted");
+}
