@@ -16,7 +16,6 @@ use crate::model::limits::SOCKET_PATH_BYTES_MAX;
 
 /// Owner and group speak through the socket; what each of them may is a matter of roles.
 const SOCKET_MODE: u32 = 0o660;
-const FOLDER_MODE: u32 = 0o755;
 
 /// Why the control socket could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +29,7 @@ pub enum SocketError {
     NoFile { path: PathBuf },
     #[error(
         "the control socket's folder {} does not exist; create it \
-         (`install -d {}`)", .folder.display(), .folder.display()
+         (`install -d -m 0750 {}`)", .folder.display(), .folder.display()
     )]
     NoFolder { folder: PathBuf },
     #[error(
@@ -134,7 +133,6 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> SocketError {
 
 /// Between "nobody serves it" and the rename no other gateway may come to the same conclusion.
 fn lock(folder: &Path) -> Result<OwnedFd, SocketError> {
-    make(folder)?;
     let opened = rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let opened = opened.map_err(|error| match error {
         rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => {
@@ -145,21 +143,6 @@ fn lock(folder: &Path) -> Result<OwnedFd, SocketError> {
     flock(&opened, FlockOperation::LockExclusive)
         .map_err(|e| failed("lock the control socket's folder", folder, e.into()))?;
     Ok(opened)
-}
-
-/// Makes the last folder of the path where it is missing, as after a reboot below `/run`. Others may
-/// pass through it: who may call is a matter of the socket's own rights.
-fn make(folder: &Path) -> Result<(), SocketError> {
-    match fs::DirBuilder::new().mode(FOLDER_MODE).create(folder) {
-        Ok(()) => Ok(()),
-        Err(error) => match error.kind() {
-            // What is wrong with its place is told by opening it.
-            io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound => Ok(()),
-            // Somebody else's place may hold the folder already.
-            _ if folder.is_dir() => Ok(()),
-            _ => Err(failed("make the control socket's folder", folder, error)),
-        },
-    }
 }
 
 fn refuse_if_taken(path: &Path) -> Result<(), SocketError> {
@@ -314,15 +297,6 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("/nonexistent/d does not exist"), "{text}");
         assert!(text.contains("install -d"), "{text}");
-    }
-
-    #[test]
-    fn a_folder_that_is_missing_where_it_belongs_is_made() {
-        let folder = folder();
-        let path = folder.path().join("drawspan/control.sock");
-        let _bound = ControlListener::bind(&path, None).expect("binds");
-        UnixStream::connect(&path).expect("it listens");
-        assert_eq!(left_in(folder.path()), ["drawspan"]);
     }
 
     #[test]
