@@ -5,7 +5,7 @@ mod common;
 use common::{InProcess, Wish, code, command, eventually, http, node_is, nodes};
 use drawspan::control::client::{Client, ClientError, Conditions};
 use drawspan::control::wire::{EventDoc, SwitchBody, SwitchDoc, What};
-use drawspan::standin::{StandIn, State};
+use drawspan::standin::{Login, Options, StandIn, State};
 
 type Answered = Result<SwitchDoc, ClientError>;
 
@@ -193,4 +193,17 @@ async fn a_call_that_changes_what_runs_forbids_lowering_only_if_it_passed_in_sin
     nodes[1].set_state(State::Running);
     node_is(&gateway.client, "n2", "ready").await;
     lower(&gateway).await.expect("the other one was restarted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_its_node_refuses_does_not_hold_up_the_operator() {
+    let node = |k| Options { id: format!("n{k}"), login: Login::Asked, ..Options::default() };
+    let nodes = [1, 2].map(|k| StandIn::start(node(k)).expect("a stand-in starts"));
+    let gateway = start(&nodes).await;
+    narrow(&gateway).await;
+    let call = "POST /api/app:restart HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\
+                Connection: close\r\n\r\n";
+    let answer = http(gateway.address, call).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    gateway.switch("cluster", "0s").await.expect("nothing ran");
 }

@@ -5,7 +5,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use http::StatusCode;
+
+use super::client::Client;
 use super::worker::Worker;
+use crate::clock;
+use crate::nocobase::Guard;
 use crate::routing::NodeIndex;
 use crate::upstream::Stream;
 
@@ -42,6 +47,8 @@ pub struct AttemptState {
     /// Not counted on its node any more.
     ended: Cell<bool>,
     stream: RefCell<Option<Stream>>,
+    /// Who asks, once its request was written: its body may still be coming.
+    asker: RefCell<Option<Rc<Client>>>,
     /// In the worker's list.
     key: usize,
 }
@@ -56,7 +63,14 @@ impl AttemptState {
             since_ms: Cell::new(now_ms),
             cut: Cell::new(None),
             stream: RefCell::new(None),
+            asker: RefCell::new(None),
         }
+    }
+
+    /// Since when the node owes a response head: a body that still comes is no reason to answer.
+    pub fn owes_head_since_ms(&self) -> u64 {
+        let body_ms = self.asker.borrow().as_ref().map_or(0, |client| client.body_moved_ms());
+        self.since_ms.get().max(body_ms)
     }
 
     pub fn progress(&self) -> Progress {
@@ -104,13 +118,15 @@ impl AttemptState {
 #[derive(Debug)]
 pub struct Attempt {
     pub state: Rc<AttemptState>,
+    /// Of a request that was written, until its answer says that nothing came of it.
+    guard: Cell<Guard>,
     worker: Rc<Worker>,
 }
 
 impl Attempt {
     /// Only the worker begins attempts, in the same breath as the pick.
     pub(super) fn new(worker: Rc<Worker>, state: Rc<AttemptState>) -> Self {
-        Self { state, worker }
+        Self { state, guard: Cell::new(Guard::Free), worker }
     }
 
     pub fn node(&self) -> NodeIndex {
@@ -118,21 +134,41 @@ impl Attempt {
     }
 
     /// The request is about to be written to `stream`.
-    pub fn writes(&self, stream: &Stream) {
+    pub fn writes(&self, stream: &Stream, asker: &Rc<Client>, guard: Guard) {
         self.state.progress.set(Progress::Written);
         self.state.since_ms.set(self.worker.now_ms());
         *self.state.stream.borrow_mut() = Some(stream.clone());
+        *self.state.asker.borrow_mut() = Some(asker.clone());
+        self.guard.set(guard);
     }
 
     /// It was not written after all: the connection was gone.
     pub fn was_not_written(&self) {
+        self.guard.set(Guard::Free);
         self.state.progress.set(Progress::Begun);
         *self.state.stream.borrow_mut() = None;
     }
 
-    pub fn answers(&self) {
+    pub fn answers(&self, status: StatusCode) {
         self.state.progress.set(Progress::Answering);
         self.moved();
+        match status {
+            // Nothing ran: whoever may not make such a call must not hold up the operator with it.
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+                self.guard.set(Guard::Free);
+            }
+            _ => self.note_guarded(),
+        }
+    }
+
+    /// A call that changes what runs makes the other nodes old; `mode cluster` asks for it.
+    fn note_guarded(&self) {
+        if self.guard.replace(Guard::Free) == Guard::Guarded
+            && let Some(node) = self.worker.nodes.get(self.node().0)
+        {
+            // Of two in one tick, one may lie before a switch and one after it.
+            node.guarded_call(clock::uptime_ms());
+        }
     }
 
     /// A piece of the response came.
@@ -149,6 +185,8 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
+        // Written and never answered: it may have run.
+        self.note_guarded();
         self.worker.end_attempt(&self.state);
     }
 }

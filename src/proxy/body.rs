@@ -58,7 +58,7 @@ impl ClientBody {
                 Poll::Pending
             }
             Poll::Ready(None) => {
-                self.client.body_moved(0);
+                self.client.body_moved(0, self.worker.now_ms());
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(self.passed(frame))),
@@ -70,7 +70,8 @@ impl ClientBody {
     }
 
     fn passed(&self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
-        self.client.body_moved(frame.data_ref().map_or(0, Bytes::len));
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        self.client.body_moved(bytes, self.worker.now_ms());
         let limit = self.worker.settings.request_body_max;
         if limit.is_some_and(|limit| limit < self.client.body_bytes()) {
             self.client.body_failed(BodyFault::TooLarge);

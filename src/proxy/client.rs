@@ -59,6 +59,7 @@ pub struct Client {
     write_blocked_ms: Cell<u64>,
     /// Since when a node waits for more of the request's body; 0 while it does not.
     body_wanted_ms: Cell<u64>,
+    body_moved_ms: Cell<u64>,
     patience: Cell<Patience>,
     body_fault: Cell<Option<BodyFault>>,
     body_bytes: Cell<u64>,
@@ -92,6 +93,7 @@ impl Client {
             since_ms: Cell::new(now_ms),
             write_blocked_ms: Cell::new(0),
             body_wanted_ms: Cell::new(0),
+            body_moved_ms: Cell::new(0),
             patience: Cell::new(Patience::Limited),
             body_fault: Cell::new(None),
             body_bytes: Cell::new(0),
@@ -113,6 +115,7 @@ impl Client {
     pub fn request_began(&self, now_ms: u64) {
         self.enter(ClientPhase::Busy, now_ms);
         self.body_wanted_ms.set(0);
+        self.body_moved_ms.set(0);
         self.patience.set(Patience::Limited);
         self.body_fault.set(None);
         self.body_bytes.set(0);
@@ -154,9 +157,15 @@ impl Client {
         }
     }
 
-    pub fn body_moved(&self, bytes: usize) {
+    pub fn body_moved(&self, bytes: usize, now_ms: u64) {
         self.body_wanted_ms.set(0);
+        self.body_moved_ms.set(now_ms);
         self.body_bytes.set(self.body_bytes.get() + bytes as u64);
+    }
+
+    /// When a piece of the present request's body last came; 0 for never.
+    pub fn body_moved_ms(&self) -> u64 {
+        self.body_moved_ms.get()
     }
 
     /// Bytes of the present request's body so far.

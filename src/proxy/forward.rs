@@ -20,9 +20,8 @@ use super::decide::{self, Asked};
 use super::headers::{self, Upgrade};
 use super::journey::Journey;
 use super::worker::Worker;
-use crate::clock;
 use crate::failpoint;
-use crate::nocobase::{Guard, Replay, RequestClass};
+use crate::nocobase::{Replay, RequestClass};
 use crate::routing::{NoNode, NodeIndex, Tried};
 use crate::upstream::{ConnectError, NodeConnection, SendError, connect};
 
@@ -212,15 +211,14 @@ impl Forward {
             return Outcome::Again(request);
         }
         let spare = self.spare_of(&request);
-        attempt.writes(connection.stream());
-        self.note_guarded(node);
+        attempt.writes(connection.stream(), &self.client, self.asked.facts.guard);
         let (client, version) = (self.client.clone(), self.asked.version);
         let sent =
             connection.send(*request, |head| answer::pass_hint(&client, version, head)).await;
         match sent {
             Ok(response) => {
                 self.node_answered(node);
-                attempt.answers();
+                attempt.answers(response.status());
                 Outcome::Answer(Answer { response, connection, attempt, handshake: spare })
             }
             Err(SendError::Unwritten { request, .. }) => {
@@ -340,16 +338,6 @@ impl Forward {
     fn node_answered(&self, index: NodeIndex) {
         if let Some(node) = self.worker.nodes.get(index.0) {
             node.answered();
-        }
-    }
-
-    /// A call that changes what runs makes the other nodes old; `mode cluster` asks for it.
-    fn note_guarded(&self, index: NodeIndex) {
-        if self.asked.facts.guard == Guard::Guarded
-            && let Some(node) = self.worker.nodes.get(index.0)
-        {
-            // Of two in one tick, one may lie before a switch and one after it.
-            node.guarded_call(clock::uptime_ms());
         }
     }
 }

@@ -331,7 +331,7 @@ impl Worker {
         let head_limit = millis(self.settings.response_head_timeout);
         for (_, attempt) in &*self.attempts.borrow() {
             let waits = attempt.progress() == Progress::Written;
-            if waits && head_limit <= now_ms.saturating_sub(attempt.since_ms()) {
+            if waits && head_limit <= now_ms.saturating_sub(attempt.owes_head_since_ms()) {
                 attempt.cut(CutCause::NodeTimeout);
             }
         }

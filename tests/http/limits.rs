@@ -163,6 +163,22 @@ async fn a_node_that_does_not_answer_in_time_is_a_gateway_timeout() {
 }
 
 #[tokio::test]
+async fn a_long_upload_does_not_eat_up_the_time_that_its_answer_has() {
+    let limit = |config: &mut drawspan::config::Config| {
+        config.timeouts.response_head = Duration::from_secs(2)
+    };
+    let (_nodes, gateway) = gateway(1, limit).await;
+    let mut client = Peer::connect(gateway.address).await;
+    client.say("POST /__test/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n").await;
+    for _ in 0..10 {
+        // The subject: an upload that takes longer than the limit, and never stalls for as long.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        client.say("x").await;
+    }
+    assert_eq!(client.answer().await.status, 200);
+}
+
+#[tokio::test]
 async fn an_answer_that_its_node_breaks_off_never_looks_whole() {
     let (_nodes, gateway) = gateway(1, |_| {}).await;
     for target in ["/__test/cut?n=10&of=100", "/__test/cut?n=10&of=100&how=reset"] {
