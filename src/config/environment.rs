@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn root_uses_the_folders_of_the_system() {
-        let root = environment(0, "/root", "/root/state", "/run/user/0");
+        let root = environment(0, "/home/r", "/home/r/state", "/run/user/0");
         assert_eq!(root.state_dir(), PathBuf::from("/var/lib/drawspan"));
         assert_eq!(root.control_path(), PathBuf::from("/run/drawspan/control.sock"));
     }

@@ -23,7 +23,7 @@ mod wait;
 pub mod wire;
 
 pub use access::{Access, Role};
-pub use duration::{InvalidDuration, parse_duration, show_duration};
+pub use duration::{parse_duration, show_duration};
 pub use server::{Bounds, Settings, serve};
 pub use socket::{ControlListener, SocketError};
 pub use users::{UnknownGroup, group_id, user_name};
