@@ -14,6 +14,7 @@ pub mod engine;
 pub mod failpoint;
 pub mod fence;
 pub mod health;
+pub mod http1;
 pub mod journal;
 pub mod model;
 pub mod nocobase;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// From the ground up. An import points down; up never, sideways only where [`SIDEWAYS`] says why.
 const FLOORS: [&[&str]; 6] = [
     &["model"],
-    &["config", "routing", "procedure", "nocobase"],
+    &["config", "http1", "routing", "procedure", "nocobase"],
     &["clock", "failpoint", "fence", "journal", "upstream", "notice", "drivers", "telemetry"],
     &["edge", "proxy", "health", "engine"],
     &["control", "dashboard", "standin"],
@@ -30,7 +30,7 @@ const RESERVED: &[(&str, &str, &str)] =
     &[("standin", "cli", "a played node is for demonstrations and tests, not for the gateway")];
 
 /// They decide: no I/O, no clock, no runtime. What they need comes in as data.
-const PURE: [&str; 5] = ["model", "config", "routing", "procedure", "nocobase"];
+const PURE: [&str; 6] = ["model", "config", "http1", "routing", "procedure", "nocobase"];
 const IMPURE: [&str; 12] = [
     "tokio",
     "hyper",

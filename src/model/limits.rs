@@ -31,6 +31,8 @@ pub const WHY_BYTES_MAX: usize = 1_000;
 pub const HEADERS_MAX: usize = 100;
 /// Bytes of a request or response head.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of chunk extensions, which mean nothing to us, in one body.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 16 * 1024;
 /// Different nodes that one request is tried on before the client is told.
 pub const ATTEMPTS_MAX: usize = 4;
 /// Replays may be at most this share of the requests of a worker, in per cent ...
@@ -46,6 +48,10 @@ pub const REQUEST_ID_BYTES_MAX: usize = 128;
 pub const POOL_IDLE_PER_NODE_MAX: usize = 64;
 /// Node.js closes an idle connection at 5 s; ours are gone before it does.
 pub const POOL_IDLE_TIME: Duration = Duration::from_secs(3);
+/// Bytes of a node's answer that are read at once, at first ...
+pub const ANSWER_READ_BYTES: usize = 16 * 1024;
+/// ... and while it comes faster than that. One request holds at most this much of an answer.
+pub const ANSWER_READ_BYTES_MAX: usize = 128 * 1024;
 /// Passive ejection: failures in a row (connect, reset, time-out before the head) ...
 pub const EJECT_AFTER_FAILURES: u32 = 5;
 /// ... the first time for this long, then doubling ...

@@ -13,54 +13,49 @@ use super::headers::{self, Upgrade};
 use super::journey::Journey;
 use super::tunnel::{Kind, Tunnel};
 use super::worker::Worker;
+use crate::http1::ResponseHead;
 use crate::notice::{self, Answer as OwnAnswer, Side};
 use crate::routing::NodeIndex;
-use crate::upstream::{ResponseStream, SentInformational};
+use crate::upstream::{Exchange, SentInformational};
 
 impl Forward {
     /// Passes a node's answer on.
     #[expect(clippy::boxed_local, reason = "it comes boxed: to unbox it for the call is a copy")]
-    pub(super) fn answer(self: Box<Self>, answer: Answer) -> Response<ResponseBody> {
+    pub(super) fn answer(self: Box<Self>, answer: Box<Answer>) -> Response<ResponseBody> {
         let node = answer.attempt.node();
         let Self { worker, client, mut journey, .. } = *self;
-        let (mut head, incoming) = answer.response.into_parts();
+        let Answer { exchange: Exchange { mut head, rest }, attempt } = *answer;
         headers::towards_client(&mut head.headers, &journey.id);
-        head.version = Version::HTTP_11;
-        head.extensions.clear();
         journey.answered(head.status, Some(node));
-        let stream = ResponseStream::new(incoming, answer.connection);
-        let body = NodeBody::new(stream, answer.attempt, journey, worker, client);
-        Response::from_parts(head, ResponseBody::Node(Box::new(body)))
+        let body = NodeBody::new(rest, attempt, journey, worker, client);
+        response(head, ResponseBody::Node(Box::new(body)))
     }
 
     /// The node agreed to an upgrade. Only now is there a tunnel, and only if the table still
     /// allows it: from that look to the tunnel's count there is no await. `Err` is a handshake
     /// that has to be tried again: its node was removed while it agreed.
-    pub(super) async fn upgrade(
+    pub(super) fn upgrade(
         self: Box<Self>,
-        answer: Answer,
+        answer: Box<Answer>,
     ) -> Result<Response<ResponseBody>, Again> {
-        let Answer { response, connection, attempt, handshake } = answer;
+        let Answer { exchange, attempt } = *answer;
         let node = attempt.node();
-        let (Upgrade::To(_), Some(handshake)) = (&self.asked.upgrade, handshake) else {
+        if self.asked.upgrade == Upgrade::None {
             return Ok(self.failed(&ForwardError::BadAnswer, Some(node)));
-        };
-        let Ok((stream, early)) = connection.into_upgraded().await else {
-            return Ok(self.failed(&ForwardError::NoAnswer, Some(node)));
-        };
+        }
+        let Exchange { mut head, rest } = exchange;
+        let (stream, early, handshake) = rest.into_upgraded();
         if attempt.state.was_cut().is_some() || !self.worker.allows(node) {
             attempt.completed();
             return Err((self, handshake));
         }
         let Self { worker, client, asked, mut journey } = *self;
-        let (mut head, _) = response.into_parts();
         headers::upgraded(&mut head.headers, &asked.upgrade, &journey.id);
-        head.extensions.clear();
         journey.answered(head.status, Some(node));
         attempt.completed();
         let kind = if asked.upgrade.is_websocket() { Kind::WebSocket } else { Kind::Raw };
         client.leave_tunnel(Tunnel::new(worker, journey, kind, (node, stream, early)));
-        Ok(Response::from_parts(head, ResponseBody::Ready(None)))
+        Ok(response(head, ResponseBody::Ready(None)))
     }
 
     /// An answer of our own to a request that got none.
@@ -92,6 +87,14 @@ impl Forward {
         client.request_ended(worker.now_ms());
         response
     }
+}
+
+/// A node's head with what the client gets as its body.
+fn response(head: ResponseHead, body: ResponseBody) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
 }
 
 /// A request that goes round once more.

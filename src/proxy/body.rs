@@ -13,7 +13,7 @@ use super::client::{BodyFault, Client};
 use super::headers;
 use super::journey::Journey;
 use super::worker::Worker;
-use crate::upstream::ResponseStream;
+use crate::upstream::{ExchangeError, ResponseStream};
 
 /// A body ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,7 @@ pub enum BodyError {
     #[error("the client's body broke off")]
     Client(#[source] hyper::Error),
     #[error("the node's body broke off")]
-    Node(#[source] hyper::Error),
+    Node(#[source] ExchangeError),
 }
 
 /// What goes to a node.
@@ -41,16 +41,11 @@ pub struct ClientBody {
     worker: Rc<Worker>,
 }
 
-impl RequestBody {
-    pub fn new(incoming: Incoming, client: &Rc<Client>, worker: &Rc<Worker>) -> Self {
-        if incoming.is_end_stream() {
-            return Self::Empty;
-        }
-        Self::Client(ClientBody { incoming, client: client.clone(), worker: worker.clone() })
-    }
-}
-
 impl ClientBody {
+    pub fn new(incoming: Incoming, client: &Rc<Client>, worker: &Rc<Worker>) -> Self {
+        Self { incoming, client: client.clone(), worker: worker.clone() }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Pending => {
@@ -92,20 +87,6 @@ impl Body for RequestBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Client(body) => body.poll(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Client(body) => body.incoming.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Client(body) => body.incoming.size_hint(),
         }
     }
 }

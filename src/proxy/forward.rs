@@ -8,24 +8,25 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
 use super::answer;
 use super::attempt::{Attempt, CutCause};
-use super::body::{RequestBody, ResponseBody};
+use super::body::{ClientBody, RequestBody, ResponseBody};
 use super::client::{BodyFault, Client, Patience};
 use super::decide::{self, Asked};
 use super::headers::{self, Upgrade};
 use super::journey::Journey;
 use super::worker::Worker;
 use crate::failpoint;
+use crate::http1::BodyLength;
 use crate::nocobase::{Replay, RequestClass};
 use crate::routing::{NoNode, NodeIndex, Tried};
-use crate::upstream::{ConnectError, NodeConnection, SendError, connect};
-
-type Connection = Box<NodeConnection<RequestBody>>;
+use crate::upstream::{
+    self, ConnectError, Exchange, ExchangeError, NodeConnection, SendError, Written, connect,
+};
 
 /// Why a request got no answer of a node.
 #[derive(Debug, thiserror::Error)]
@@ -104,9 +105,13 @@ fn outgoing(
     headers::upgrading(&mut headers, &asked.upgrade);
     // HTTP/1.0 need not name a host; HTTP/1.1, in which the node is asked, must (RFC 9112 3.2).
     headers.entry(HOST).or_insert_with(|| HeaderValue::from_static(""));
-    let body = RequestBody::new(incoming, client, worker);
-    if matches!(body, RequestBody::Client(_)) && !headers.contains_key(CONTENT_LENGTH) {
-        // Where a GET does not say so, hyper takes it to have no body, and drops it.
+    let body = match asked.body {
+        BodyLength::None => RequestBody::Empty,
+        BodyLength::Sized(_) | BodyLength::Chunked | BodyLength::UntilClose => {
+            RequestBody::Client(ClientBody::new(incoming, client, worker))
+        }
+    };
+    if asked.body == BodyLength::Chunked {
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     let mut request = Request::new(body);
@@ -125,25 +130,30 @@ pub(super) struct Forward {
     pub journey: Box<Journey>,
 }
 
+/// What the attempts so far have come to.
+#[derive(Debug, Default)]
+struct Trail {
+    tried: Tried,
+    /// How the last one failed.
+    last: Option<ForwardError>,
+}
+
 /// What one attempt came to.
 enum Outcome {
-    Answer(Answer),
+    Answer(Box<Answer>),
     /// Try again, on a node that is not in the list of those tried.
     Again(Box<Request<RequestBody>>),
     Failed(ForwardError, Option<NodeIndex>),
 }
 
 pub(super) struct Answer {
-    pub response: Response<Incoming>,
-    pub connection: Connection,
+    pub exchange: Exchange<RequestBody>,
     pub attempt: Attempt,
-    /// A copy of the request, where there is one: of a handshake always.
-    pub handshake: Option<Box<Request<RequestBody>>>,
 }
 
 impl Answer {
     fn is_upgrade(&self) -> bool {
-        self.response.status() == StatusCode::SWITCHING_PROTOCOLS
+        self.exchange.head.status == StatusCode::SWITCHING_PROTOCOLS
     }
 }
 
@@ -152,26 +162,23 @@ impl Forward {
         mut self: Box<Self>,
         mut request: Box<Request<RequestBody>>,
     ) -> Response<ResponseBody> {
-        let mut tried = Tried::default();
-        let mut last = None;
+        let mut trail = Trail::default();
         loop {
             failpoint::pause("forward.pick").await;
-            let attempt = match self.worker.begin_attempt(&tried) {
+            let attempt = match self.worker.begin_attempt(&trail.tried) {
                 Ok(attempt) => attempt,
                 Err(no_node) => {
-                    let error = last.take().unwrap_or(ForwardError::NoNode(no_node));
+                    let error = trail.last.unwrap_or(ForwardError::NoNode(no_node));
                     return self.failed(&error, None);
                 }
             };
-            match self.attempt(attempt, request, &mut tried, &mut last).await {
+            match self.attempt(attempt, request, &mut trail).await {
                 Outcome::Again(again) => request = again,
                 Outcome::Failed(error, node) => return self.failed(&error, node),
-                Outcome::Answer(answer) if answer.is_upgrade() => {
-                    match Box::pin(self.upgrade(answer)).await {
-                        Ok(response) => return response,
-                        Err(again) => (self, request) = again,
-                    }
-                }
+                Outcome::Answer(answer) if answer.is_upgrade() => match self.upgrade(answer) {
+                    Ok(response) => return response,
+                    Err(again) => (self, request) = again,
+                },
                 Outcome::Answer(answer) => return self.answer(answer),
             }
         }
@@ -182,8 +189,7 @@ impl Forward {
         &mut self,
         attempt: Attempt,
         request: Box<Request<RequestBody>>,
-        tried: &mut Tried,
-        last: &mut Option<ForwardError>,
+        trail: &mut Trail,
     ) -> Outcome {
         let node = attempt.node();
         failpoint::pause("forward.connect").await;
@@ -194,47 +200,49 @@ impl Forward {
             // Rare, and large: it does not make every request's future large.
             None => Box::pin(self.connected(node)).await,
         };
-        let mut connection = match connection {
+        let connection = match connection {
             Ok(connection) => connection,
             Err(error) => {
                 tracing::debug!(%error, node = node.0, "no connection to a node");
-                *last = Some(ForwardError::Connect);
+                trail.last = Some(ForwardError::Connect);
                 self.worker.metrics.connect_failed(node);
                 self.node_failed(node);
-                return self.elsewhere(ForwardError::Connect, request, tried, node);
+                return self.elsewhere(ForwardError::Connect, request, trail, node);
             }
         };
         failpoint::pause("forward.send").await;
         // The table may have changed while we waited. From this look to the write there is no
-        // await: hyper writes when `send` is polled first.
+        // await: the first poll of `send` writes.
         if attempt.state.was_cut().is_some() || !self.worker.allows(node) {
             return Outcome::Again(request);
         }
-        let spare = self.spare_of(&request);
         attempt.writes(connection.stream(), &self.client, self.asked.facts.guard);
         let (client, version) = (self.client.clone(), self.asked.version);
-        let sent =
-            connection.send(*request, |head| answer::pass_hint(&client, version, head)).await;
-        match sent {
-            Ok(response) => {
+        let hint = move |head| answer::pass_hint(&client, version, head);
+        match upstream::send(connection, request, self.asked.body, hint).await {
+            Ok(exchange) => {
                 self.node_answered(node);
-                attempt.answers(response.status());
-                Outcome::Answer(Answer { response, connection, attempt, handshake: spare })
+                attempt.answers(exchange.head.status);
+                Outcome::Answer(Box::new(Answer { exchange, attempt }))
             }
-            Err(SendError::Unwritten { request, .. }) => {
+            Err(SendError { written: Written::Nothing, request, .. }) => {
                 attempt.was_not_written();
-                *last = Some(ForwardError::NoAnswer);
+                trail.last = Some(ForwardError::NoAnswer);
                 if pooled {
                     self.worker.metrics.stale_replaced(node);
                     return Outcome::Again(request);
                 }
                 // It accepts, and ends the connection at once.
                 self.node_failed(node);
-                self.elsewhere(ForwardError::NoAnswer, request, tried, node)
+                self.elsewhere(ForwardError::NoAnswer, request, trail, node)
             }
-            Err(SendError::Written { source }) => {
+            Err(SendError { written: Written::Something, request, source }) => {
                 tracing::debug!(error = %source, node = node.0, "an exchange failed");
-                self.unanswered(&attempt, spare, tried, last)
+                let error = match source {
+                    ExchangeError::Malformed(_) => ForwardError::BadAnswer,
+                    _ => ForwardError::NoAnswer,
+                };
+                self.unanswered(&attempt, error, request, trail)
             }
         }
     }
@@ -244,10 +252,10 @@ impl Forward {
         &self,
         error: ForwardError,
         request: Box<Request<RequestBody>>,
-        tried: &mut Tried,
+        trail: &mut Trail,
         node: NodeIndex,
     ) -> Outcome {
-        if tried.add(node) {
+        if trail.tried.add(node) {
             self.worker.metrics.retried(node);
             return Outcome::Again(request);
         }
@@ -258,9 +266,9 @@ impl Forward {
     fn unanswered(
         &mut self,
         attempt: &Attempt,
-        spare: Option<Box<Request<RequestBody>>>,
-        tried: &mut Tried,
-        last: &mut Option<ForwardError>,
+        error: ForwardError,
+        request: Box<Request<RequestBody>>,
+        trail: &mut Trail,
     ) -> Outcome {
         let node = attempt.node();
         if let Some(fault) = self.client.body_fault() {
@@ -274,18 +282,19 @@ impl Forward {
             }
             None => self.node_failed(node),
         }
-        match spare {
-            Some(request) if tried.add(node) && self.worker.retries.borrow_mut().take() => {
-                self.worker.metrics.retried(node);
-                *last = Some(ForwardError::NoAnswer);
-                Outcome::Again(request)
-            }
-            Some(_) | None => Outcome::Failed(ForwardError::NoAnswer, Some(node)),
+        if self.may_run_twice(&request)
+            && trail.tried.add(node)
+            && self.worker.retries.borrow_mut().take()
+        {
+            self.worker.metrics.retried(node);
+            trail.last = Some(error);
+            return Outcome::Again(request);
         }
+        Outcome::Failed(error, Some(node))
     }
 
     /// An idle connection that is still open.
-    fn pooled(&self, index: NodeIndex) -> Option<Connection> {
+    fn pooled(&self, index: NodeIndex) -> Option<NodeConnection> {
         let epoch = self.worker.nodes.get(index.0)?.address_epoch();
         let now_ms = self.worker.now_ms();
         let left = |left| self.worker.idle_left(index, left);
@@ -297,32 +306,24 @@ impl Forward {
     }
 
     /// A new connection.
-    async fn connected(&self, index: NodeIndex) -> Result<Connection, ConnectError> {
+    async fn connected(&self, index: NodeIndex) -> Result<NodeConnection, ConnectError> {
         let Some(node) = self.worker.nodes.get(index.0) else {
             return Err(ConnectError::NoAddress);
         };
         let epoch = node.address_epoch();
         let stream = connect(&node.addresses(), self.worker.settings.connect_timeout).await?;
         self.worker.metrics.connected(index);
-        let connection = NodeConnection::new(stream, epoch).await;
-        connection.map_err(|error| ConnectError::Failed(std::io::Error::other(error)))
+        Ok(NodeConnection::new(stream, epoch))
     }
 
-    /// A copy to send once more, of a request that may run twice and has no body to lose. A
-    /// handshake is one: until it is answered nothing was said over it.
-    fn spare_of(&self, request: &Request<RequestBody>) -> Option<Box<Request<RequestBody>>> {
+    /// May a request that was written be written again? It has no body to lose, and what it asks
+    /// for may be done twice; of a handshake nothing was done until it is answered.
+    fn may_run_twice(&self, request: &Request<RequestBody>) -> bool {
         let replayable = match self.asked.facts.replay {
             Replay::Always => true,
             Replay::OnlyUnwritten => matches!(self.asked.upgrade, Upgrade::To(_)),
         };
-        if !replayable || !matches!(request.body(), RequestBody::Empty) {
-            return None;
-        }
-        let mut spare = Box::new(Request::new(RequestBody::Empty));
-        *spare.method_mut() = request.method().clone();
-        *spare.uri_mut() = request.uri().clone();
-        *spare.headers_mut() = request.headers().clone();
-        Some(spare)
+        replayable && matches!(request.body(), RequestBody::Empty)
     }
 
     fn node_failed(&self, index: NodeIndex) {

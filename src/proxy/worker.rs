@@ -11,7 +11,6 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use super::attempt::{Attempt, AttemptState, CutCause, Progress};
-use super::body::RequestBody;
 use super::client::Client;
 use super::retry::RetryBudget;
 use super::tunnel::TunnelState;
@@ -79,7 +78,7 @@ pub struct Worker {
     pub notice: Arc<Notice>,
     pub metrics: WorkerMetrics,
     pub access: RefCell<AccessWriter>,
-    pub(super) pool: RefCell<Pool<RequestBody>>,
+    pub(super) pool: RefCell<Pool>,
     pub(super) retries: RefCell<RetryBudget>,
     kick: Kick,
     table: RefCell<Reader>,

@@ -4,12 +4,16 @@
 
 mod connect;
 mod connection;
+mod exchange;
 pub mod frames;
-mod node_io;
 mod pool;
+mod sending;
 mod stream;
 
 pub use connect::{ConnectError, connect, tune};
-pub use connection::{NodeConnection, ResponseStream, SendError, SentInformational};
+pub use connection::NodeConnection;
+pub use exchange::{
+    Exchange, ExchangeError, ResponseStream, SendError, SentInformational, Written, send,
+};
 pub use pool::{Departure, Pool};
 pub use stream::{Stream, Waiting};

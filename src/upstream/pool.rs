@@ -2,14 +2,12 @@
 
 use std::collections::VecDeque;
 
-use http_body::Body;
-
 use super::NodeConnection;
 use crate::model::limits::{POOL_IDLE_PER_NODE_MAX, POOL_IDLE_TIME};
 use crate::routing::NodeIndex;
 
-struct Idle<B: Body + 'static> {
-    connection: Box<NodeConnection<B>>,
+struct Idle {
+    connection: NodeConnection,
     since_ms: u64,
 }
 
@@ -26,16 +24,11 @@ pub enum Departure {
 
 /// Idle connections. Newest first: the youngest is the least likely to be closed by its node, and
 /// those that are not needed grow old and go.
-pub struct Pool<B: Body + 'static> {
-    idle: Vec<VecDeque<Idle<B>>>,
+pub struct Pool {
+    idle: Vec<VecDeque<Idle>>,
 }
 
-impl<B> Pool<B>
-where
-    B: Body + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+impl Pool {
     pub fn new(nodes: usize) -> Self {
         Self { idle: (0..nodes).map(|_| VecDeque::new()).collect() }
     }
@@ -48,7 +41,7 @@ where
         epoch: u32,
         now_ms: u64,
         mut left: impl FnMut(Departure),
-    ) -> Option<Box<NodeConnection<B>>> {
+    ) -> Option<NodeConnection> {
         if let Some(idle) = self.idle.get_mut(node.0) {
             while let Some(Idle { connection, since_ms }) = idle.pop_back() {
                 let fresh = is_fresh(since_ms, now_ms) && connection.epoch == epoch;
@@ -66,7 +59,7 @@ where
     pub fn check_in(
         &mut self,
         node: NodeIndex,
-        connection: Box<NodeConnection<B>>,
+        connection: NodeConnection,
         now_ms: u64,
     ) -> Option<Departure> {
         let idle = self.idle.get_mut(node.0)?;

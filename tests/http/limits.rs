@@ -225,14 +225,61 @@ async fn a_node_that_talks_nonsense_or_too_much_is_a_bad_gateway() {
     }
 }
 
-#[tokio::test]
-async fn an_answer_with_two_ends_is_a_bad_gateway() {
-    let node = RawNode::start(|mut peer, _| async move {
-        let head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!";
-        peer.say(head).await;
+/// The answer is the request's target, with `~` for the ends of lines.
+async fn parrot() -> RawNode {
+    RawNode::start(|mut peer, head| async move {
+        let target = head.split(' ').nth(1).expect("a target");
+        let answer = target.trim_start_matches('/').replace("%20", " ").replace('~', "\r\n");
+        peer.say(answer.replace("%0A", "\n")).await;
+        // Kept open: nothing may hang on the connection's end.
+        peer.rest().await;
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn an_answer_that_two_parsers_could_read_differently_is_a_bad_gateway() {
+    let node = parrot().await;
     let gateway = raw_node::gateway_over(&[&node], |_| {}).await;
+    for answer in [
+        "HTTP/1.1 200 OK~Content-Length: 5~Content-Length: 6~~hello!",
+        "HTTP/1.1 200 OK~Content-Length: 5~Content-Length: 5~~hello",
+        "HTTP/1.1 200 OK~Content-Length: 5, 5~~hello",
+        "HTTP/1.1 200 OK~Content-Length: 5~Transfer-Encoding: chunked~~0~~",
+        "HTTP/1.1 200 OK~Transfer-Encoding: gzip, chunked~~0~~",
+        "HTTP/1.0 200 OK~Transfer-Encoding: chunked~~0~~",
+        "HTTP/1.1 200 OK%0AContent-Length: 5~~hello",
+        "HTTP/1.1 200 OK~Content-Length : 5~~hello",
+        "HTTP/1.1 200 OK~A: b~ c~Content-Length: 5~~hello",
+    ] {
+        let mut client = Peer::connect(gateway.address).await;
+        let served = client.ask(&get(&format!("/{}", answer.replace(' ', "%20")))).await;
+        assert_eq!((served.status, served.whole), (502, Whole::Yes), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn bytes_behind_an_answer_never_become_the_next_one() {
+    let node = parrot().await;
+    let gateway = raw_node::gateway_over(&[&node], |_| {}).await;
+    let smuggled = "HTTP/1.1 200 OK~Content-Length: 3~~oneHTTP/1.1 200 OK~Content-Length: 3~~BAD";
     let mut client = Peer::connect(gateway.address).await;
-    assert_eq!(client.ask(&get("/page")).await.status, 502);
+    for _ in 0..2 {
+        let answer = client.ask(&get(&format!("/{}", smuggled.replace(' ', "%20")))).await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, "one"));
+    }
+    assert_eq!(node.heads().len(), 2, "the connection that said too much was used again");
+}
+
+#[tokio::test]
+async fn an_answer_in_bad_chunks_never_looks_whole() {
+    let node = parrot().await;
+    let gateway = raw_node::gateway_over(&[&node], |_| {}).await;
+    for chunks in ["5~hello0~~", "5 ~hello~0~~", "5%0Ahello~0~~", "+5~hello~0~~", "~0~~", "x~"] {
+        let target = format!("/HTTP/1.1%20200%20OK~Transfer-Encoding:%20chunked~~{chunks}");
+        let mut client = Peer::connect(gateway.address).await;
+        client.say(get(&target.replace(' ', "%20"))).await;
+        let answer = String::from_utf8(client.rest().await).expect("text");
+        assert!(!answer.ends_with("0\r\n\r\n"), "{chunks}: {answer}");
+    }
 }

@@ -1,0 +1,238 @@
+//! Heads: a response's taken off a buffer, a request's put into one.
+
+use std::mem::MaybeUninit;
+
+use bytes::{Bytes, BytesMut};
+use http::header::CONNECTION;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+
+use super::Malformed;
+use crate::model::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
+
+/// A response's head.
+#[derive(Debug)]
+pub struct ResponseHead {
+    pub version: Version,
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+}
+
+impl ResponseHead {
+    /// May the connection carry another exchange once this one is over? (RFC 9112 section 9.3;
+    /// of HTTP/1.0 we do not ask it.)
+    pub fn keeps_alive(&self) -> bool {
+        let mut lines = self.headers.get_all(CONNECTION).iter();
+        let closes = lines.any(|line| {
+            let mut options = line.as_bytes().split(|byte| *byte == b',');
+            options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+        });
+        self.version == Version::HTTP_11 && !closes
+    }
+}
+
+/// Header lines that whoever passes a head on adds to it: room for them is made at once.
+const LINES_ADDED: usize = 4;
+
+type Lines<'a> = [MaybeUninit<httparse::Header<'a>>; HEADERS_MAX];
+
+/// Takes a whole response head off the front of `buffer`; `None` while there is more to come.
+///
+/// # Errors
+/// [`Malformed`]; nothing that follows in `buffer` can be trusted then.
+pub fn take_response_head(buffer: &mut BytesMut) -> Result<Option<ResponseHead>, Malformed> {
+    let Some(end) = section_end(buffer)? else { return Ok(None) };
+    let head = buffer.split_to(end).freeze();
+    let mut lines: Lines<'_> = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut []);
+    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        &mut response,
+        &head,
+        &mut lines,
+    );
+    whole(parsed, head.len())?;
+    let version = match response.version {
+        Some(0) => Version::HTTP_10,
+        _ => Version::HTTP_11,
+    };
+    let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
+    Ok(Some(ResponseHead {
+        version,
+        status: status.ok_or(Malformed::Head("no such status"))?,
+        headers: header_map(response.headers, &head)?,
+    }))
+}
+
+/// Takes the trailer lines that follow a chunked body, up to and with their empty line.
+///
+/// # Errors
+/// As [`take_response_head`].
+pub(super) fn take_trailers(buffer: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
+    let Some(end) = section_end(buffer)? else { return Ok(None) };
+    let section = buffer.split_to(end).freeze();
+    let mut lines = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    match httparse::parse_headers(&section, &mut lines) {
+        Ok(httparse::Status::Complete((length, lines))) if length == section.len() => {
+            header_map(lines, &section).map(Some)
+        }
+        Err(error) => Err(refusal(error)),
+        Ok(_) => Err(Malformed::Head("its lines do not end where it ends")),
+    }
+}
+
+/// Where the lines that begin `bytes` end: behind the first empty one.
+fn section_end(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
+    let mut begin = 0;
+    for feed in memchr::memchr_iter(b'\n', bytes) {
+        if feed == 0 || bytes.get(feed - 1) != Some(&b'\r') {
+            return Err(Malformed::BareLineFeed);
+        }
+        if feed - begin == 1 {
+            let end = feed + 1;
+            return if end <= HEAD_BYTES_MAX { Ok(Some(end)) } else { Err(Malformed::HeadTooLong) };
+        }
+        begin = feed + 1;
+    }
+    if HEAD_BYTES_MAX < bytes.len() { Err(Malformed::HeadTooLong) } else { Ok(None) }
+}
+
+/// The parser agrees that the section ends where its empty line is.
+fn whole(
+    parsed: Result<httparse::Status<usize>, httparse::Error>,
+    length: usize,
+) -> Result<(), Malformed> {
+    match parsed {
+        Ok(httparse::Status::Complete(end)) if end == length => Ok(()),
+        Ok(_) => Err(Malformed::Head("its lines do not end where it ends")),
+        Err(error) => Err(refusal(error)),
+    }
+}
+
+fn refusal(error: httparse::Error) -> Malformed {
+    match error {
+        httparse::Error::HeaderName => Malformed::Head("a header's name"),
+        httparse::Error::HeaderValue => Malformed::Head("a header's value"),
+        httparse::Error::NewLine => Malformed::Head("a line's end"),
+        httparse::Error::Status => Malformed::Head("the status line"),
+        httparse::Error::Token => Malformed::Head("a character that may not stand there"),
+        httparse::Error::TooManyHeaders => Malformed::TooManyLines,
+        httparse::Error::Version => Malformed::Head("the version"),
+    }
+}
+
+/// Values share the memory of `section`, of which `lines` are parts.
+fn header_map(lines: &[httparse::Header<'_>], section: &Bytes) -> Result<HeaderMap, Malformed> {
+    let mut headers = HeaderMap::with_capacity(lines.len() + LINES_ADDED);
+    for line in lines {
+        let name = HeaderName::from_bytes(line.name.as_bytes());
+        let name = name.map_err(|_| Malformed::Head("a header's name"))?;
+        let value = HeaderValue::from_maybe_shared(section.slice_ref(line.value));
+        headers.append(name, value.map_err(|_| Malformed::Head("a header's value"))?);
+    }
+    Ok(headers)
+}
+
+/// Appends a request's head in HTTP/1.1, with its empty line.
+pub fn put_request_head(into: &mut Vec<u8>, method: &Method, target: &Uri, headers: &HeaderMap) {
+    into.extend_from_slice(method.as_str().as_bytes());
+    into.push(b' ');
+    let target = target.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    into.extend_from_slice(target.as_bytes());
+    into.extend_from_slice(b" HTTP/1.1\r\n");
+    put_lines(into, headers);
+}
+
+/// Appends header lines and the empty one that ends them.
+pub(super) fn put_lines(into: &mut Vec<u8>, headers: &HeaderMap) {
+    for (name, value) in headers {
+        into.extend_from_slice(name.as_str().as_bytes());
+        into.extend_from_slice(b": ");
+        into.extend_from_slice(value.as_bytes());
+        into.extend_from_slice(b"\r\n");
+    }
+    into.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(text: &str) -> Result<Option<ResponseHead>, Malformed> {
+        take_response_head(&mut BytesMut::from(text))
+    }
+
+    #[test]
+    fn a_head_is_taken_whole_and_what_follows_stays() {
+        let mut buffer = BytesMut::from(
+            "HTTP/1.1 404 Not Found\r\nServer: a\r\nset-cookie: 1\r\nSet-Cookie:2 \r\nX:\r\n\r\nrest",
+        );
+        let head = take_response_head(&mut buffer).expect("well-formed").expect("whole");
+        assert_eq!((head.status, head.version), (StatusCode::NOT_FOUND, Version::HTTP_11));
+        let cookies: Vec<_> = head.headers.get_all("set-cookie").iter().collect();
+        assert_eq!(cookies, ["1", "2"]);
+        assert_eq!((&head.headers["server"], &head.headers["x"]), (&value("a"), &value("")));
+        assert_eq!(&buffer[..], b"rest");
+    }
+
+    fn value(text: &'static str) -> HeaderValue {
+        HeaderValue::from_static(text)
+    }
+
+    #[test]
+    fn a_connection_is_kept_unless_the_head_says_close() {
+        let kept = |text: &str| taken(text).expect("well-formed").expect("whole").keeps_alive();
+        assert!(kept("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\n"));
+        assert!(kept("HTTP/1.1 200 OK\r\n\r\n"));
+        assert!(!kept("HTTP/1.1 200 OK\r\nConnection: x\r\nConnection: y, Close\r\n\r\n"));
+        assert!(!kept("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n"));
+    }
+
+    #[test]
+    fn every_prefix_of_a_head_wants_more() {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+        for end in 0..head.len() {
+            assert!(matches!(taken(&head[..end]), Ok(None)), "{end}");
+        }
+        assert!(matches!(taken(head), Ok(Some(_))));
+    }
+
+    #[test]
+    fn a_head_that_two_parsers_could_read_differently_is_refused() {
+        for wrong in [
+            "HTTP/1.1 200 OK\nContent-Length: 5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\n\n",
+            "\r\nHTTP/1.1 200 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n: b\r\n\r\n",
+            "HTTP/1.1 99 OK\r\n\r\n",
+            "HTTP/2.0 200 OK\r\n\r\n",
+            "ICY 200 OK\r\n\r\n",
+        ] {
+            assert!(taken(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn heads_are_bounded_in_bytes_and_in_lines() {
+        let long = format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(HEAD_BYTES_MAX));
+        assert!(matches!(taken(&long), Err(Malformed::HeadTooLong)));
+        let whole = format!("{long}\r\n\r\n");
+        assert!(matches!(taken(&whole), Err(Malformed::HeadTooLong)));
+        let lines = |count| format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(count));
+        assert!(matches!(taken(&lines(HEADERS_MAX)), Ok(Some(_))));
+        assert!(matches!(taken(&lines(HEADERS_MAX + 1)), Err(Malformed::TooManyLines)));
+    }
+
+    #[test]
+    fn a_request_head_is_written_as_a_node_reads_it() {
+        let mut headers = HeaderMap::new();
+        headers.append("host", HeaderValue::from_static("example.org"));
+        headers.append("accept", HeaderValue::from_static("*/*"));
+        let mut bytes = Vec::new();
+        put_request_head(&mut bytes, &Method::GET, &"/a?b=c".parse().expect("a URI"), &headers);
+        let text = String::from_utf8(bytes).expect("text");
+        assert_eq!(text, "GET /a?b=c HTTP/1.1\r\nhost: example.org\r\naccept: */*\r\n\r\n");
+    }
+}

@@ -1,0 +1,204 @@
+//! A request on its way to a node: head and body, written as the socket takes them.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, Method, Request};
+use http_body::{Body, Frame};
+use tokio::io::AsyncWrite;
+
+use super::Stream;
+use super::exchange::{BoxError, ExchangeError};
+use crate::http1::{self, BodyLength};
+
+/// What most request heads fit into; a longer one makes it grow.
+const HEAD_GUESS: usize = 1024;
+
+/// A request that is being written.
+#[derive(Debug)]
+pub(super) struct Sending<B> {
+    request: Box<Request<B>>,
+    framing: Framing,
+    unsent: Unsent,
+    progress: Progress,
+}
+
+/// How far the request has left us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Nothing was written, and no byte of its body taken: it can be sent anew elsewhere.
+    Untouched,
+    /// A piece of its body was taken from the client.
+    Taken,
+    /// The node has seen something of it.
+    Written,
+    /// The node takes no more; what it has to say comes through reading.
+    Refused,
+}
+
+/// What of the body is still to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    Sized(u64),
+    Chunked,
+    Ended,
+}
+
+/// Bytes that were framed and not yet taken by the socket, in this order.
+#[derive(Debug, Default)]
+struct Unsent {
+    lead: Vec<u8>,
+    lead_sent: usize,
+    data: Bytes,
+    tail: &'static [u8],
+}
+
+impl<B> Sending<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    /// Prepares a request whose head says that its body is of `length`. Writes nothing.
+    pub(super) fn new(request: Box<Request<B>>, length: BodyLength) -> Self {
+        let framing = match length {
+            BodyLength::None | BodyLength::UntilClose => Framing::Ended,
+            BodyLength::Sized(bytes) => Framing::Sized(bytes),
+            BodyLength::Chunked => Framing::Chunked,
+        };
+        let mut head = Vec::with_capacity(HEAD_GUESS);
+        http1::put_request_head(&mut head, request.method(), request.uri(), request.headers());
+        let unsent = Unsent { lead: head, ..Unsent::default() };
+        Self { request, framing, unsent, progress: Progress::Untouched }
+    }
+
+    /// Writes what there is, as far as the socket takes it. `Ready` once all of it is written.
+    ///
+    /// A node may answer and stop reading while we still send (413 to an upload, say). Then this
+    /// stays pending: what ends the exchange is reading, which first brings what the node said.
+    ///
+    /// # Errors
+    /// Where the request cannot be completed, or could not even be begun.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+    ) -> Poll<Result<(), ExchangeError>> {
+        loop {
+            if self.progress == Progress::Refused {
+                return Poll::Pending;
+            }
+            let wants_body = self.framing != Framing::Ended && self.unsent.has_room();
+            let waits = wants_body && self.poll_body(cx)?.is_pending();
+            if self.unsent.is_empty() {
+                match self.framing {
+                    Framing::Ended => return Poll::Ready(Ok(())),
+                    Framing::Sized(_) | Framing::Chunked if waits => return Poll::Pending,
+                    Framing::Sized(_) | Framing::Chunked => continue,
+                }
+            }
+            match ready!(self.unsent.poll_write(cx, stream)) {
+                Ok(()) => self.progress = Progress::Written,
+                Err(error) if self.is_untouched() => return Poll::Ready(Err(error.into())),
+                Err(_) => self.progress = Progress::Refused,
+            }
+        }
+    }
+
+    /// Takes the next piece of the body, if there is one, and frames it.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, ExchangeError> {
+        let polled = Pin::new(self.request.body_mut()).poll_frame(cx);
+        let Poll::Ready(frame) = polled else { return Ok(Poll::Pending) };
+        if self.progress == Progress::Untouched {
+            self.progress = Progress::Taken;
+        }
+        match frame {
+            None => self.end(&HeaderMap::new())?,
+            Some(frame) => self.frame(frame.map_err(|error| ExchangeError::Body(error.into()))?)?,
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    fn frame(&mut self, frame: Frame<Bytes>) -> Result<(), ExchangeError> {
+        let data = match frame.into_data() {
+            Ok(data) if data.is_empty() => return Ok(()),
+            Ok(data) => data,
+            Err(frame) => return self.end(&frame.into_trailers().unwrap_or_default()),
+        };
+        match &mut self.framing {
+            Framing::Sized(left) => {
+                *left = left.checked_sub(data.len() as u64).ok_or(ExchangeError::BodyLength)?;
+                if *left == 0 {
+                    self.framing = Framing::Ended;
+                }
+            }
+            Framing::Chunked => {
+                http1::put_chunk_size(&mut self.unsent.lead, data.len());
+                self.unsent.tail = b"\r\n";
+            }
+            Framing::Ended => return Err(ExchangeError::BodyLength),
+        }
+        self.unsent.data = data;
+        Ok(())
+    }
+
+    /// The client's body is over.
+    fn end(&mut self, trailers: &HeaderMap) -> Result<(), ExchangeError> {
+        match self.framing {
+            Framing::Sized(_) => return Err(ExchangeError::BodyLength),
+            Framing::Chunked => http1::put_last_chunk(&mut self.unsent.lead, trailers),
+            Framing::Ended => {}
+        }
+        self.framing = Framing::Ended;
+        Ok(())
+    }
+
+    /// Can it be sent anew, because no byte has left us and none of its body was taken?
+    pub(super) fn is_untouched(&self) -> bool {
+        self.progress == Progress::Untouched
+    }
+
+    /// Was all of it written?
+    pub(super) fn is_written(&self) -> bool {
+        self.framing == Framing::Ended && self.unsent.is_empty()
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        self.request.method()
+    }
+
+    pub(super) fn into_request(self) -> Box<Request<B>> {
+        self.request
+    }
+}
+
+impl Unsent {
+    fn is_empty(&self) -> bool {
+        self.lead.len() == self.lead_sent && self.data.is_empty() && self.tail.is_empty()
+    }
+
+    /// May another piece be framed behind what waits?
+    fn has_room(&self) -> bool {
+        self.data.is_empty() && self.tail.is_empty()
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<io::Result<()>> {
+        let lead = self.lead.get(self.lead_sent..).unwrap_or_default();
+        let slices = [IoSlice::new(lead), IoSlice::new(&self.data), IoSlice::new(self.tail)];
+        let taken = match ready!(Pin::new(to).poll_write_vectored(cx, &slices))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            taken => taken,
+        };
+        let of_lead = taken.min(lead.len());
+        let of_data = (taken - of_lead).min(self.data.len());
+        self.lead_sent += of_lead;
+        if self.lead_sent == self.lead.len() {
+            self.lead.clear();
+            self.lead_sent = 0;
+        }
+        self.data.advance(of_data);
+        self.tail = self.tail.get(taken - of_lead - of_data..).unwrap_or_default();
+        Poll::Ready(Ok(()))
+    }
+}
