@@ -1,24 +1,23 @@
-//! One client connection: hyper's HTTP/1.1 server on it, then its tunnel, or its end.
+//! One client connection: its requests one after another, then its tunnel, or its end.
 
-use std::future::{Future, poll_fn};
-use std::io;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, StatusCode};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::Service;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use http::{Response, StatusCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::accept::Slot;
-use crate::model::limits::{HEAD_BYTES_MAX, HEADERS_MAX, LINGER_BYTES_MAX, LINGER_TIME};
-use crate::proxy::{self, Client, ClientPhase, Peer, ResponseBody, Served, Worker};
+use super::answering::{After, Answering, Asking, Broken};
+use crate::http1::RequestHead;
+use crate::model::limits::{DISCARD_BYTES_MAX, HALF_CLOSE_TIME, LINGER_BYTES_MAX, LINGER_TIME};
+use crate::proxy::{
+    self, Client, ClientPhase, InboundError, Left, Peer, ResponseBody, Upgrade, Worker,
+};
 use crate::upstream::Stream;
 
 /// Serves a connection to its end. `_slot` is its place under the cap.
@@ -30,56 +29,173 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, _
     let stream = Stream::new(stream);
     let client = Client::new(address, peer, stream.clone(), worker.now_ms());
     let key = worker.add_client(client.clone());
-    let registered = Registered { worker: worker.clone(), key };
-    let session = Rc::new(Session { worker, client: client.clone() });
-    if let Some(early) = serve_requests(&session).await {
-        match client.take_tunnel() {
-            Some(tunnel) => {
-                client.enter(ClientPhase::Tunnel, session.worker.now_ms());
-                tunnel.run(stream, early).await;
-            }
-            None => linger(stream).await,
-        }
+    let session = Session { worker, client, key };
+    match session.requests().await {
+        End::Upgraded => session.tunnel().await,
+        End::Said => linger(stream).await,
+        End::Over => {}
     }
-    drop(registered);
 }
 
-/// Takes the connection out of the worker's list, however its task ends.
-struct Registered {
+/// How the requests on a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The client left, or was cut.
+    Over,
+    /// We said our last word.
+    Said,
+    /// Another protocol begins.
+    Upgraded,
+}
+
+/// A connection in the worker's list, out of which it is taken however its task ends.
+struct Session {
     worker: Rc<Worker>,
+    client: Rc<Client>,
     key: usize,
 }
 
-impl Drop for Registered {
+impl Drop for Session {
     fn drop(&mut self) {
         self.worker.remove_client(self.key);
         self.worker.metrics.client_closed();
     }
 }
 
-/// Runs hyper until the connection is over, or was upgraded: then the bytes it had read ahead.
-async fn serve_requests(session: &Rc<Session>) -> Option<bytes::Bytes> {
-    let io = ClientIo { stream: session.client.stream.clone(), session: session.clone() };
-    let mut connection = http1::Builder::new()
-        .max_headers(HEADERS_MAX)
-        .max_header_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(io), Serve(session.clone()));
-    let mut told_to_stop = false;
-    let served = poll_fn(|cx| {
-        session.client.register(cx);
-        let busy = session.client.phase() == ClientPhase::Busy;
-        let stops = session.worker.is_stopping() && busy || session.worker.is_closing_idle();
-        if stops && !told_to_stop {
-            told_to_stop = true;
-            Pin::new(&mut connection).graceful_shutdown();
+impl Session {
+    /// Serves requests until the connection is over, or was upgraded.
+    async fn requests(&self) -> End {
+        loop {
+            let head = match poll_fn(|cx| self.poll_head(cx)).await {
+                Ok(Some(head)) => head,
+                Ok(None) => return End::Said,
+                Err(InboundError::Malformed(malformed)) => {
+                    let response = proxy::malformed(&self.worker, &self.client, malformed);
+                    return self.say_last(response).await;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, client = %self.client.address, "a connection ended");
+                    return End::Over;
+                }
+            };
+            if let Err(end) = self.request(head).await {
+                return end;
+            }
         }
-        Pin::new(&mut connection).poll(cx)
-    });
-    match served.await {
-        Ok(()) => Some(connection.into_parts().read_buf),
-        Err(error) => {
-            tracing::debug!(%error, client = %session.client.address, "a connection ended early");
-            Some(connection.into_parts().read_buf)
+    }
+
+    /// The next request's head; `None` at the end between two requests, whoever made it.
+    fn poll_head(&self, cx: &mut Context<'_>) -> Poll<Result<Option<RequestHead>, InboundError>> {
+        let inbound = &self.client.inbound;
+        self.client.register(cx);
+        let polled = inbound.poll_head(cx);
+        if polled.is_pending() && inbound.has_bytes() {
+            self.client.bytes_read(self.worker.now_ms());
+        } else if polled.is_pending() && self.worker.is_closing_idle() {
+            return Poll::Ready(Ok(None));
+        }
+        polled
+    }
+
+    /// One request and its answer. `Err` where none can follow it.
+    async fn request(&self, head: RequestHead) -> Result<(), End> {
+        let asking = Asking::of(&head);
+        let upgrade = proxy::upgrade_asked(&head.headers);
+        let mut served = proxy::serve(&self.worker, &self.client, head);
+        // Dropping the work cancels the node's request.
+        let response = self.while_there(|cx| Pin::new(&mut served).poll(cx)).await?;
+        drop(served);
+        let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let after = if upgraded {
+            After::Keep
+        } else if self.must_end(&upgrade) {
+            After::Close
+        } else {
+            asking.after
+        };
+        let after = self.answer(response, asking.and_then(after)).await?;
+        match after {
+            After::Keep if upgraded => Err(End::Upgraded),
+            After::Keep => self.discard().await,
+            After::Close => Err(End::Said),
+        }
+    }
+
+    /// Goes on with `work` as long as somebody waits for it. A client that has finished sending may
+    /// wait for its answer or have left, which nobody can tell: it gets a moment.
+    async fn while_there<T>(
+        &self,
+        mut work: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Result<T, End> {
+        let worked = poll_fn(|cx| match work(cx) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            // While the node is silent, only reading finds out that nobody listens any more.
+            Poll::Pending => self.client.inbound.poll_left(cx).map(Err),
+        });
+        match worked.await {
+            Ok(done) => Ok(done),
+            Err(Left::Broken) => Err(End::Over),
+            Err(Left::Finished) => {
+                timeout(HALF_CLOSE_TIME, poll_fn(work)).await.map_err(|_| End::Over)
+            }
+        }
+    }
+
+    /// Must the connection end with this answer?
+    fn must_end(&self, upgrade: &Upgrade) -> bool {
+        let inbound = &self.client.inbound;
+        // What a client sent behind a handshake that is refused could be the other protocol's: it
+        // is no request (CVE-2026-2833). And a body that waits for leave may come or not.
+        let in_doubt = *upgrade != Upgrade::None && inbound.has_bytes() || inbound.owes_continue();
+        in_doubt || self.worker.is_stopping()
+    }
+
+    /// Writes an answer; tells what becomes of the connection.
+    async fn answer(&self, response: Response<ResponseBody>, asking: Asking) -> Result<After, End> {
+        let mut answering = Answering::new(response, asking);
+        let answered =
+            self.while_there(|cx| answering.poll(cx, &self.client, &self.worker)).await?;
+        match answered {
+            Ok(()) => Ok(answering.after),
+            Err(Broken::Client) => Err(End::Over),
+            Err(Broken::Source) => {
+                if answering.ends_with_connection() {
+                    self.client.stream.reset_on_close();
+                    return Err(End::Over);
+                }
+                Err(End::Said)
+            }
+        }
+    }
+
+    async fn say_last(&self, response: Response<ResponseBody>) -> End {
+        match self.answer(response, Asking::unread()).await {
+            Ok(_) => End::Said,
+            Err(end) => end,
+        }
+    }
+
+    /// Reads what is left of a request that was answered before its end, so that another can
+    /// follow it.
+    async fn discard(&self) -> Result<(), End> {
+        if self.client.inbound.is_body_ended() {
+            return Ok(());
+        }
+        self.client.enter(ClientPhase::Busy, self.worker.now_ms());
+        let mut left = DISCARD_BYTES_MAX;
+        poll_fn(|cx| proxy::poll_discard(&self.client, &self.worker, &mut left, cx))
+            .await
+            .map_err(|_| End::Said)?;
+        self.client.request_ended(self.worker.now_ms());
+        Ok(())
+    }
+
+    /// Runs what an upgrade has left.
+    async fn tunnel(&self) {
+        if let Some(tunnel) = self.client.take_tunnel() {
+            self.client.enter(ClientPhase::Tunnel, self.worker.now_ms());
+            let early = self.client.inbound.take_bytes();
+            tunnel.run(self.client.stream.clone(), early).await;
         }
     }
 }
@@ -88,7 +204,7 @@ async fn serve_requests(session: &Rc<Session>) -> Option<bytes::Bytes> {
 /// connection, and the reset could reach the client before the answer does.
 async fn linger(mut stream: Stream) {
     let drain = async {
-        // Where hyper broke off an answer it did not say so; the client must not wait for more.
+        // The client must not wait for more.
         if stream.shutdown().await.is_err() {
             return;
         }
@@ -102,108 +218,5 @@ async fn linger(mut stream: Stream) {
         }
     };
     // Whoever has not finished by then is not waited for.
-    let _ = tokio::time::timeout(LINGER_TIME, drain).await;
-}
-
-/// What the connection's I/O and its requests share.
-struct Session {
-    worker: Rc<Worker>,
-    client: Rc<Client>,
-}
-
-struct Serve(Rc<Session>);
-
-impl Service<Request<Incoming>> for Serve {
-    type Response = Response<ResponseBody>;
-    type Error = std::convert::Infallible;
-    type Future = Answering;
-
-    fn call(&self, request: Request<Incoming>) -> Answering {
-        let served = proxy::serve(&self.0.worker, &self.0.client, request);
-        Answering { served, session: self.0.clone() }
-    }
-}
-
-/// A request being answered; the last one on its connection where the gateway is stopping.
-struct Answering {
-    served: Served,
-    session: Rc<Session>,
-}
-
-impl Future for Answering {
-    type Output = Result<Response<ResponseBody>, std::convert::Infallible>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = Pin::new(&mut self.served).poll(cx);
-        polled.map_ok(|mut response| {
-            let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-            if self.session.worker.is_stopping() && !upgraded {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            response
-        })
-    }
-}
-
-/// The client's socket, noting when it last moved.
-struct ClientIo {
-    stream: Stream,
-    session: Rc<Session>,
-}
-
-impl AsyncRead for ClientIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if polled.is_ready() && !buffer.filled().is_empty() {
-            self.session.client.bytes_read(self.session.worker.now_ms());
-        }
-        polled
-    }
-}
-
-impl ClientIo {
-    fn note<T>(&self, polled: Poll<T>) -> Poll<T> {
-        let (client, now_ms) = (&self.session.client, self.session.worker.now_ms());
-        match polled.is_pending() {
-            true => client.write_blocked(now_ms),
-            false => client.write_moved(now_ms),
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for ClientIo {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note(polled)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.note(polled)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+    let _ = timeout(LINGER_TIME, drain).await;
 }

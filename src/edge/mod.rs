@@ -1,6 +1,7 @@
 //! Where clients come in: listeners, connections, their limits, and leaving in order.
 
 mod accept;
+mod answering;
 mod connection;
 mod listen;
 mod run;

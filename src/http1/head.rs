@@ -1,13 +1,22 @@
-//! Heads: a response's taken off a buffer, a request's put into one.
+//! Heads, taken off a buffer and put into one.
 
 use std::mem::MaybeUninit;
 
-use bytes::{Bytes, BytesMut};
-use http::header::CONNECTION;
+use bytes::{Buf, Bytes, BytesMut};
+use http::header::{CONNECTION, EXPECT, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
 use super::Malformed;
 use crate::model::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
+
+/// A request's head.
+#[derive(Debug)]
+pub struct RequestHead {
+    pub method: Method,
+    pub target: Uri,
+    pub version: Version,
+    pub headers: HeaderMap,
+}
 
 /// A response's head.
 #[derive(Debug)]
@@ -21,19 +30,94 @@ impl ResponseHead {
     /// May the connection carry another exchange once this one is over? (RFC 9112 section 9.3;
     /// of HTTP/1.0 we do not ask it.)
     pub fn keeps_alive(&self) -> bool {
-        let mut lines = self.headers.get_all(CONNECTION).iter();
-        let closes = lines.any(|line| {
-            let mut options = line.as_bytes().split(|byte| *byte == b',');
-            options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
-        });
-        self.version == Version::HTTP_11 && !closes
+        self.version == Version::HTTP_11 && !says_close(&self.headers)
     }
+}
+
+impl RequestHead {
+    /// Does the client want its connection to be kept? (RFC 9112 section 9.3)
+    pub fn keeps_alive(&self) -> bool {
+        if says_close(&self.headers) {
+            return false;
+        }
+        self.version == Version::HTTP_11 || lists(&self.headers, &CONNECTION, b"keep-alive")
+    }
+
+    /// Does the client read the lines behind a chunked body? (RFC 9110 section 6.5.1)
+    pub fn takes_trailers(&self) -> bool {
+        lists(&self.headers, &TE, b"trailers")
+    }
+
+    /// Does it wait to be told to send its body? (RFC 9110 section 10.1.1)
+    pub fn expects_continue(&self) -> bool {
+        let expects = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+        self.version == Version::HTTP_11 && self.headers.get(EXPECT).is_some_and(expects)
+    }
+}
+
+/// Is the connection to close behind the message of this head?
+pub fn says_close(headers: &HeaderMap) -> bool {
+    lists(headers, &CONNECTION, b"close")
+}
+
+/// Is `option` in the lists of these lines, their parameters aside?
+fn lists(headers: &HeaderMap, name: &HeaderName, option: &[u8]) -> bool {
+    headers.get_all(name).iter().any(|line| {
+        let mut options = line.as_bytes().split(|byte| *byte == b',');
+        options.any(|said| {
+            let said = said.split(|byte| *byte == b';').next().unwrap_or_default();
+            said.trim_ascii().eq_ignore_ascii_case(option)
+        })
+    })
 }
 
 /// Header lines that whoever passes a head on adds to it: room for them is made at once.
 const LINES_ADDED: usize = 4;
 
 type Lines<'a> = [MaybeUninit<httparse::Header<'a>>; HEADERS_MAX];
+
+/// Takes a whole request head off the front of `buffer`; `None` while there is more to come. Empty
+/// lines before it are dropped (RFC 9112 section 2.2).
+///
+/// # Errors
+/// [`Malformed`]: what is in `buffer`, which keeps it, cannot be trusted.
+pub fn take_request_head(buffer: &mut BytesMut) -> Result<Option<RequestHead>, Malformed> {
+    while buffer.starts_with(b"\r\n") {
+        buffer.advance(2);
+    }
+    let Some(end) = section_end(buffer)? else { return Ok(None) };
+    let head = buffer.split_to(end).freeze();
+    let parsed = parse_request(&head);
+    if parsed.is_err() {
+        let mut all = BytesMut::from(&head[..]);
+        all.extend_from_slice(buffer);
+        *buffer = all;
+    }
+    parsed.map(Some)
+}
+
+fn parse_request(head: &Bytes) -> Result<RequestHead, Malformed> {
+    let mut lines: Lines<'_> = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    let parsed = httparse::ParserConfig::default().parse_request_with_uninit_headers(
+        &mut request,
+        head,
+        &mut lines,
+    );
+    whole(parsed, head.len())?;
+    let method = Method::from_bytes(request.method.unwrap_or_default().as_bytes());
+    let target = head.slice_ref(request.path.unwrap_or_default().as_bytes());
+    let version = match request.version {
+        Some(0) => Version::HTTP_10,
+        _ => Version::HTTP_11,
+    };
+    Ok(RequestHead {
+        method: method.map_err(|_| Malformed::Head("the method"))?,
+        target: Uri::from_maybe_shared(target).map_err(|_| Malformed::Head("the target"))?,
+        version,
+        headers: header_map(request.headers, head)?,
+    })
+}
 
 /// Takes a whole response head off the front of `buffer`; `None` while there is more to come.
 ///
@@ -113,7 +197,7 @@ fn refusal(error: httparse::Error) -> Malformed {
         httparse::Error::HeaderValue => Malformed::Head("a header's value"),
         httparse::Error::NewLine => Malformed::Head("a line's end"),
         httparse::Error::Status => Malformed::Head("the status line"),
-        httparse::Error::Token => Malformed::Head("a character that may not stand there"),
+        httparse::Error::Token => Malformed::Head("the first line"),
         httparse::Error::TooManyHeaders => Malformed::TooManyLines,
         httparse::Error::Version => Malformed::Head("the version"),
     }
@@ -141,13 +225,27 @@ pub fn put_request_head(into: &mut Vec<u8>, method: &Method, target: &Uri, heade
     put_lines(into, headers);
 }
 
+/// Appends a status line in HTTP/1.1, whatever the client speaks (RFC 9110 section 6.2).
+pub fn put_status_line(into: &mut Vec<u8>, status: StatusCode) {
+    into.extend_from_slice(b"HTTP/1.1 ");
+    into.extend_from_slice(status.as_str().as_bytes());
+    into.push(b' ');
+    into.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    into.extend_from_slice(b"\r\n");
+}
+
+/// Appends one header line.
+pub fn put_line(into: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    into.extend_from_slice(name.as_str().as_bytes());
+    into.extend_from_slice(b": ");
+    into.extend_from_slice(value.as_bytes());
+    into.extend_from_slice(b"\r\n");
+}
+
 /// Appends header lines and the empty one that ends them.
-pub(super) fn put_lines(into: &mut Vec<u8>, headers: &HeaderMap) {
+pub fn put_lines(into: &mut Vec<u8>, headers: &HeaderMap) {
     for (name, value) in headers {
-        into.extend_from_slice(name.as_str().as_bytes());
-        into.extend_from_slice(b": ");
-        into.extend_from_slice(value.as_bytes());
-        into.extend_from_slice(b"\r\n");
+        put_line(into, name, value);
     }
     into.extend_from_slice(b"\r\n");
 }
@@ -223,6 +321,47 @@ mod tests {
         let lines = |count| format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(count));
         assert!(matches!(taken(&lines(HEADERS_MAX)), Ok(Some(_))));
         assert!(matches!(taken(&lines(HEADERS_MAX + 1)), Err(Malformed::TooManyLines)));
+    }
+
+    #[test]
+    fn a_request_is_read_from_its_first_line_to_its_empty_one() {
+        let text = "\r\nPOST /a?b HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\n\r\nbody";
+        let mut buffer = BytesMut::from(text);
+        let head = take_request_head(&mut buffer).expect("well-formed").expect("whole");
+        assert_eq!((head.method.as_str(), head.target.to_string()), ("POST", "/a?b".to_owned()));
+        assert!(head.keeps_alive() && head.expects_continue());
+        assert_eq!(&buffer[..], b"body");
+    }
+
+    #[test]
+    fn a_request_that_two_parsers_could_read_differently_is_refused() {
+        for wrong in [
+            "GET / HTTP/1.1\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\n\r\n",
+            "\nGET / HTTP/1.1\r\n\r\n",
+            "GET  / HTTP/1.1\r\n\r\n",
+            "GET /\r\n\r\n",
+            "GET / HTTP/1.1\r\n Host: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\0\r\n\r\n",
+            "GET /\x7f HTTP/1.1\r\n\r\n",
+            "G(T / HTTP/1.1\r\n\r\n",
+            "PRI * HTTP/2.0\r\n\r\n",
+        ] {
+            assert!(take_request_head(&mut BytesMut::from(wrong)).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_old_client_keeps_its_connection_only_by_asking() {
+        let kept = |text: &str| {
+            let head = take_request_head(&mut BytesMut::from(text));
+            head.expect("well-formed").expect("whole").keeps_alive()
+        };
+        assert!(!kept("GET / HTTP/1.0\r\n\r\n"));
+        assert!(kept("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"));
+        assert!(!kept("GET / HTTP/1.1\r\nConnection: upgrade, close\r\n\r\n"));
     }
 
     #[test]

@@ -11,7 +11,10 @@ mod head;
 pub use body::{BodyDecoder, CutShort, Decoded};
 pub use chunked::{put_chunk_size, put_last_chunk};
 pub use framing::{BodyLength, content_length, of_request, of_response};
-pub use head::{ResponseHead, put_request_head, take_response_head};
+pub use head::{
+    RequestHead, ResponseHead, put_line, put_lines, put_request_head, put_status_line, says_close,
+    take_request_head, take_response_head,
+};
 
 use crate::model::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 

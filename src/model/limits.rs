@@ -31,6 +31,13 @@ pub const WHY_BYTES_MAX: usize = 1_000;
 pub const HEADERS_MAX: usize = 100;
 /// Bytes of a request or response head.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of a request's head that are read at once ...
+pub const HEAD_READ_BYTES: usize = 4 * 1024;
+/// ... and of its body.
+pub const BODY_READ_BYTES: usize = 64 * 1024;
+/// Of a body that came too late to matter (its request was answered without it), this much is read
+/// to keep the connection.
+pub const DISCARD_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Bytes of chunk extensions, which mean nothing to us, in one body.
 pub const CHUNK_EXTENSION_BYTES_MAX: usize = 16 * 1024;
 /// Different nodes that one request is tried on before the client is told.
@@ -200,6 +207,8 @@ pub const TUNNEL_SCRATCH_BYTES: usize = 64 * 1024;
 
 // --- the edge ------------------------------------------------------------------------------------
 
+/// A client that has finished sending may have left: its answer is waited for this long.
+pub const HALF_CLOSE_TIME: Duration = Duration::from_millis(500);
 /// A closing connection that still sends is read, so that our last answer is not lost to a reset,
 /// for this long ...
 pub const LINGER_TIME: Duration = Duration::from_secs(2);

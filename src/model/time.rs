@@ -17,6 +17,13 @@ impl Timestamp {
         self.0
     }
 
+    /// As HTTP's Date line says it (RFC 9110 section 5.6.7); empty beyond the year 9999.
+    pub fn to_http(self) -> String {
+        let moment = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
+        let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
+        printer.timestamp_to_rfc9110_string(&moment).unwrap_or_default()
+    }
+
     /// Time from `earlier` to `self`; zero where the clock went back between the two.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -49,6 +56,12 @@ mod tests {
         let moment = Timestamp::from_millis(1_763_800_000_042);
         assert_eq!(moment.to_string(), "2025-11-22T08:26:40.042Z");
         assert_eq!(moment.to_string().parse::<Timestamp>().ok(), Some(moment));
+    }
+
+    #[test]
+    fn http_has_its_own_form() {
+        let moment = Timestamp::from_millis(1_763_800_000_042);
+        assert_eq!(moment.to_http(), "Sat, 22 Nov 2025 08:26:40 GMT");
     }
 
     #[test]

@@ -2,18 +2,18 @@
 
 use std::rc::Rc;
 
-use http::header::CONNECTION;
+use http::header::{CONNECTION, DATE};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 
 use super::body::{NodeBody, RequestBody, ResponseBody};
-use super::client::{BodyFault, Client};
-use super::decide::Refusal;
+use super::client::{BodyFault, Client, Patience};
+use super::decide::{self, Refusal};
 use super::forward::{Answer, Forward, ForwardError};
-use super::headers::{self, Upgrade};
+use super::headers;
 use super::journey::Journey;
 use super::tunnel::{Kind, Tunnel};
 use super::worker::Worker;
-use crate::http1::ResponseHead;
+use crate::http1::{self, Malformed, ResponseHead};
 use crate::notice::{self, Answer as OwnAnswer, Side};
 use crate::routing::NodeIndex;
 use crate::upstream::{Exchange, SentInformational};
@@ -27,6 +27,9 @@ impl Forward {
         let Answer { exchange: Exchange { mut head, rest }, attempt } = *answer;
         headers::towards_client(&mut head.headers, &journey.id);
         journey.answered(head.status, Some(node));
+        if headers::is_event_stream(&head.headers) {
+            client.has_patience(Patience::Endless);
+        }
         let body = NodeBody::new(rest, attempt, journey, worker, client);
         response(head, ResponseBody::Node(Box::new(body)))
     }
@@ -40,7 +43,7 @@ impl Forward {
     ) -> Result<Response<ResponseBody>, Again> {
         let Answer { exchange, attempt } = *answer;
         let node = attempt.node();
-        if self.asked.upgrade == Upgrade::None {
+        if !self.asked.upgrade.is_granted_by(&exchange.head.headers) {
             return Ok(self.failed(&ForwardError::BadAnswer, Some(node)));
         }
         let Exchange { mut head, rest } = exchange;
@@ -110,23 +113,34 @@ enum Own {
 impl Own {
     fn response(self, worker: &Worker, journey: &Journey) -> Response<ResponseBody> {
         match self {
-            Self::Notice(why) => own_response(worker.notice.answer(why, journey.class()), journey),
+            Self::Notice(why) => {
+                own_response(worker.notice.answer(why, journey.class()), journey, worker.date())
+            }
             Self::Error(status, side) => {
                 worker.metrics.own_error(status.as_u16());
                 let id = journey.id.to_str().ok();
-                own_response(&notice::own_error(status, side, journey.class(), id), journey)
+                own_response(
+                    &notice::own_error(status, side, journey.class(), id),
+                    journey,
+                    worker.date(),
+                )
             }
         }
     }
 }
 
-fn own_response(answer: &OwnAnswer, journey: &Journey) -> Response<ResponseBody> {
+fn own_response(
+    answer: &OwnAnswer,
+    journey: &Journey,
+    date: HeaderValue,
+) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::Ready(Some(answer.body.clone())));
     *response.status_mut() = answer.status;
     for (name, value) in &answer.headers {
         response.headers_mut().insert(name, value.clone());
     }
     response.headers_mut().insert(headers::X_REQUEST_ID, journey.id.clone());
+    response.headers_mut().insert(DATE, date);
     response
 }
 
@@ -147,20 +161,31 @@ pub(super) fn refused(
     response
 }
 
-/// Sends a 1xx head on at once, beside hyper, which has no way to: nothing of ours is in the
-/// socket's way while a request has no response head, or else the client is slow and does
-/// without. 100 and 101 have other ways.
+/// Bytes that are no request: answered, counted and logged like one that is refused.
+pub fn malformed(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    malformed: Malformed,
+) -> Response<ResponseBody> {
+    client.request_began(worker.now_ms());
+    let mut journey = Box::new(Journey::unread(worker, client));
+    if let Some(target) = client.inbound.rest_of_target() {
+        journey.is(decide::class_of_target(&target, &worker.settings));
+    }
+    refused(worker, client, journey, malformed.into())
+}
+
+/// Sends a 1xx head on at once: nothing of ours is in the socket's way while a request has no
+/// response head, or else the client is slow and does without. 100 and 101 have other ways.
 pub(super) fn pass_hint(client: &Client, version: Version, (status, headers): SentInformational) {
     let hint = status != StatusCode::CONTINUE && status != StatusCode::SWITCHING_PROTOCOLS;
     if !hint || version != Version::HTTP_11 || client.is_write_blocked() {
         return;
     }
-    let mut head = format!("HTTP/1.1 {} {}\r\n", status.as_str(), "Informational").into_bytes();
+    let mut head = Vec::new();
+    http1::put_status_line(&mut head, status);
     for (name, value) in headers.iter().filter(|(name, _)| !headers::is_hop_by_hop(name)) {
-        head.extend_from_slice(name.as_str().as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value.as_bytes());
-        head.extend_from_slice(b"\r\n");
+        http1::put_line(&mut head, name, value);
     }
     head.extend_from_slice(b"\r\n");
     if client.stream.write_now(&head).is_ok_and(|written| written < head.len()) {

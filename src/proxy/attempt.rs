@@ -73,6 +73,14 @@ impl AttemptState {
         self.since_ms.get().max(body_ms)
     }
 
+    /// Since when the node owes the rest of its answer to a client that would take it. `None` where
+    /// the client is the one who is waited for, or the answer may be silent.
+    pub fn owes_body_since_ms(&self) -> Option<u64> {
+        let asker = self.asker.borrow();
+        let client = asker.as_ref().filter(|client| client.waits_for_body())?;
+        Some(self.since_ms.get().max(client.since_ms()))
+    }
+
     pub fn progress(&self) -> Progress {
         self.progress.get()
     }

@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use http_body::{Body, Frame};
 
 use super::attempt::Attempt;
 use super::client::{BodyFault, Client};
 use super::headers;
+use super::inbound::InboundError;
 use super::journey::Journey;
 use super::worker::Worker;
 use crate::upstream::{ExchangeError, ResponseStream};
@@ -21,7 +21,7 @@ pub enum BodyError {
     #[error("the request body is longer than allowed")]
     TooLarge,
     #[error("the client's body broke off")]
-    Client(#[source] hyper::Error),
+    Client(#[source] InboundError),
     #[error("the node's body broke off")]
     Node(#[source] ExchangeError),
 }
@@ -36,18 +36,17 @@ pub enum RequestBody {
 /// The client's body, read only as fast as the node takes it.
 #[derive(Debug)]
 pub struct ClientBody {
-    incoming: Incoming,
     client: Rc<Client>,
     worker: Rc<Worker>,
 }
 
 impl ClientBody {
-    pub fn new(incoming: Incoming, client: &Rc<Client>, worker: &Rc<Worker>) -> Self {
-        Self { incoming, client: client.clone(), worker: worker.clone() }
+    pub fn new(client: &Rc<Client>, worker: &Rc<Worker>) -> Self {
+        Self { client: client.clone(), worker: worker.clone() }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.client.inbound.poll_body(cx) {
             Poll::Pending => {
                 self.client.body_wanted(self.worker.now_ms());
                 Poll::Pending
@@ -87,6 +86,40 @@ impl Body for RequestBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Client(body) => body.poll(cx),
+        }
+    }
+}
+
+/// The rest of a request's body is longer than what is read for nothing, or broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undiscarded;
+
+/// Reads the rest of a request's body, of which nobody wants more, up to `left` bytes.
+///
+/// # Errors
+/// [`Undiscarded`]: no request can follow.
+pub fn poll_discard(
+    client: &Client,
+    worker: &Worker,
+    left: &mut u64,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Undiscarded>> {
+    loop {
+        match client.inbound.poll_body(cx) {
+            Poll::Pending => {
+                client.body_wanted(worker.now_ms());
+                return Poll::Pending;
+            }
+            Poll::Ready(None) => return Poll::Ready(Ok(())),
+            Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Undiscarded)),
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                client.body_moved(bytes, worker.now_ms());
+                let Some(rest) = left.checked_sub(bytes as u64) else {
+                    return Poll::Ready(Err(Undiscarded));
+                };
+                *left = rest;
+            }
         }
     }
 }
@@ -161,34 +194,34 @@ impl NodeBody {
     }
 }
 
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
+impl ResponseBody {
+    /// The next piece; `None` after a whole body only.
+    ///
+    /// # Errors
+    /// [`BodyError::Node`]: what was sent so far must not look whole.
+    pub fn poll_frame(
+        &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.get_mut() {
+        match self {
             Self::Ready(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Node(body) => body.poll(cx),
         }
     }
 
-    fn is_end_stream(&self) -> bool {
+    /// Is there nothing more to come?
+    pub fn is_ended(&self) -> bool {
         match self {
             Self::Ready(bytes) => bytes.is_none(),
             Self::Node(body) => body.stream.is_none(),
         }
     }
 
-    fn size_hint(&self) -> SizeHint {
+    /// Bytes still to come, where that is known.
+    pub fn left(&self) -> Option<u64> {
         match self {
-            Self::Ready(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Node(body) => match &body.stream {
-                Some(stream) => stream.size_hint(),
-                None => SizeHint::with_exact(0),
-            },
+            Self::Ready(bytes) => Some(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Node(body) => body.stream.as_ref().map_or(Some(0), ResponseStream::left),
         }
     }
 }

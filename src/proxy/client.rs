@@ -1,7 +1,7 @@
 //! One client connection, as its requests and the worker's coarse timer see it.
 //!
-//! hyper keeps no time for us: a timer per connection costs more than all of this. Instead the
-//! connection notes when it last moved, and the worker's tick ends what is overdue.
+//! A timer per connection costs more than all of this. Instead the connection notes when it last
+//! moved, and the worker's tick ends what is overdue.
 
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +10,7 @@ use std::task::{Context, Waker};
 
 use http::HeaderValue;
 
+use super::inbound::Inbound;
 use super::tunnel::Tunnel;
 use super::worker::{Settings, millis};
 use crate::upstream::Stream;
@@ -51,6 +52,7 @@ pub struct Client {
     pub address: SocketAddr,
     pub peer: Peer,
     pub stream: Stream,
+    pub inbound: Inbound,
     /// The peer's address, ready to be sent as X-Forwarded-For.
     pub forwarded_for: HeaderValue,
     phase: Cell<ClientPhase>,
@@ -87,6 +89,7 @@ impl Client {
         Rc::new(Self {
             address,
             peer,
+            inbound: Inbound::new(stream.clone()),
             stream,
             forwarded_for,
             phase: Cell::new(ClientPhase::Idle),
@@ -185,6 +188,16 @@ impl Client {
 
     pub fn has_patience(&self, patience: Patience) {
         self.patience.set(patience);
+    }
+
+    /// Would it take more of an answer, and be right to miss it?
+    pub fn waits_for_body(&self) -> bool {
+        !self.is_write_blocked() && self.patience.get() == Patience::Limited
+    }
+
+    /// Since when it is in its phase, or takes our bytes again.
+    pub fn since_ms(&self) -> u64 {
+        self.since_ms.get()
     }
 
     /// Left by a request that was upgraded, for the connection's task to run.

@@ -1,20 +1,19 @@
 //! The first look at a request: what it is, and whether any node should see it.
 
 use http::header::{ACCEPT, HOST};
-use http::request::Parts;
 use http::{HeaderName, Method, StatusCode, Version};
 
 use super::headers::{Upgrade, upgrade_asked};
 use super::worker::Settings;
-use crate::http1::{self, BodyLength};
-use crate::nocobase::{self, RequestClass, RequestFacts, RequestHead};
+use crate::http1::{self, BodyLength, RequestHead};
+use crate::nocobase::{self, RequestClass, RequestFacts};
 
 /// Why a request goes to no node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Two parsers could read it as two different messages.
+    /// It is none, or two parsers could read it as two different ones.
     #[error(transparent)]
-    Framing(#[from] http1::Malformed),
+    Unreadable(#[from] http1::Malformed),
     #[error("malformed request: {0}")]
     Malformed(&'static str),
     #[error("this method is not served here")]
@@ -26,7 +25,10 @@ pub enum Refusal {
 impl Refusal {
     pub fn status(self) -> StatusCode {
         match self {
-            Self::Framing(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Unreadable(http1::Malformed::HeadTooLong | http1::Malformed::TooManyLines) => {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            }
+            Self::Unreadable(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         }
@@ -47,44 +49,56 @@ pub struct Asked {
 ///
 /// # Errors
 /// [`Refusal`]: the request is answered here and its connection closed.
-pub fn look(parts: &Parts, settings: &Settings) -> Result<Asked, Refusal> {
-    if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+pub fn look(head: &RequestHead, settings: &Settings) -> Result<Asked, Refusal> {
+    if head.method == Method::CONNECT || head.method == Method::TRACE {
         return Err(Refusal::Method);
     }
-    check_host(parts)?;
-    let body = http1::of_request(parts.version, &parts.headers)?;
+    check_host(head)?;
+    let body = http1::of_request(head.version, &head.headers)?;
     if let (Some(limit), BodyLength::Sized(length)) = (settings.request_body_max, body)
         && limit < length
     {
         return Err(Refusal::BodyTooLarge);
     }
     // A body beside an upgrade could be read as the upgraded protocol's first bytes.
-    let upgrade = match (&parts.method, body, parts.version) {
-        (&Method::GET, BodyLength::None, Version::HTTP_11) => upgrade_asked(&parts.headers),
+    let upgrade = match (&head.method, body, head.version) {
+        (&Method::GET, BodyLength::None, Version::HTTP_11) => upgrade_asked(&head.headers),
         _ => Upgrade::None,
     };
-    Ok(Asked { facts: facts(parts, &upgrade, settings), upgrade, body, version: parts.version })
+    Ok(Asked { facts: facts(head, &upgrade, settings), upgrade, body, version: head.version })
 }
 
 /// What kind of request a refused head is: its error is told in the form that it can read.
-pub fn class(parts: &Parts, settings: &Settings) -> RequestClass {
-    facts(parts, &Upgrade::None, settings).class
+pub fn class(head: &RequestHead, settings: &Settings) -> RequestClass {
+    facts(head, &Upgrade::None, settings).class
 }
 
-fn facts(parts: &Parts, upgrade: &Upgrade, settings: &Settings) -> RequestFacts {
-    let head = RequestHead {
-        method: method(&parts.method),
-        target: parts.uri.path_and_query().map_or("/", |target| target.as_str()),
-        accept: text(parts, &ACCEPT),
-        upgrade: upgrade.is_websocket().then_some("websocket"),
-        sec_fetch_mode: text(parts, &SEC_FETCH_MODE),
+/// What kind of request a head is of which nothing but this could be read.
+pub fn class_of_target(target: &str, settings: &Settings) -> RequestClass {
+    let head = nocobase::RequestHead {
+        method: nocobase::Method::Other,
+        target,
+        accept: None,
+        upgrade: None,
+        sec_fetch_mode: None,
     };
-    RequestFacts::new(&head, &settings.paths)
+    RequestFacts::new(&head, &settings.paths).class
+}
+
+fn facts(head: &RequestHead, upgrade: &Upgrade, settings: &Settings) -> RequestFacts {
+    let facts = nocobase::RequestHead {
+        method: method(&head.method),
+        target: head.target.path_and_query().map_or("/", |target| target.as_str()),
+        accept: text(head, &ACCEPT),
+        upgrade: upgrade.is_websocket().then_some("websocket"),
+        sec_fetch_mode: text(head, &SEC_FETCH_MODE),
+    };
+    RequestFacts::new(&facts, &settings.paths)
 }
 
 /// A header's value, where it is text.
-fn text<'a>(parts: &'a Parts, name: &HeaderName) -> Option<&'a str> {
-    parts.headers.get(name).and_then(|value| value.to_str().ok())
+fn text<'a>(head: &'a RequestHead, name: &HeaderName) -> Option<&'a str> {
+    head.headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 fn method(method: &http::Method) -> nocobase::Method {
@@ -98,14 +112,14 @@ fn method(method: &http::Method) -> nocobase::Method {
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// RFC 9112 section 3.2: exactly one Host from a client that speaks HTTP/1.1.
-fn check_host(parts: &Parts) -> Result<(), Refusal> {
-    if parts.uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+fn check_host(head: &RequestHead) -> Result<(), Refusal> {
+    if head.target.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(Refusal::Malformed("the target holds user information"));
     }
-    let mut hosts = parts.headers.get_all(HOST).iter();
+    let mut hosts = head.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => Err(Refusal::Malformed("Host stands twice")),
-        (None, _) if parts.version == Version::HTTP_11 => Err(Refusal::Malformed("no Host")),
+        (None, _) if head.version == Version::HTTP_11 => Err(Refusal::Malformed("no Host")),
         (Some(host), _) if host.as_bytes().iter().any(|b| b" \t,/@?#\\".contains(b)) => {
             Err(Refusal::Malformed("Host is no authority"))
         }
@@ -115,18 +129,19 @@ fn check_host(parts: &Parts) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
+    use http::{HeaderMap, Uri};
 
     use super::*;
 
     #[test]
     fn a_request_names_its_host_once() {
         let host = |values: &[&str]| {
-            let mut request = Request::builder().uri("/");
+            let mut headers = HeaderMap::new();
             for value in values {
-                request = request.header(HOST, *value);
+                headers.append(HOST, value.parse().expect("a value"));
             }
-            check_host(&request.body(()).expect("a request").into_parts().0)
+            let (method, target) = (Method::GET, Uri::from_static("/"));
+            check_host(&RequestHead { method, target, version: Version::HTTP_11, headers })
         };
         assert!(host(&["example.org:81"]).is_ok());
         for wrong in [&[][..], &["a", "b"], &["a/b"], &["user@a"], &["a, b"]] {

@@ -3,14 +3,12 @@
 //! The loop below is the whole policy of retries: nothing was written -> another node, always;
 //! something was written -> again only where nothing can run twice, and only within the budget.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 
 use super::answer;
 use super::attempt::{Attempt, CutCause};
@@ -21,7 +19,7 @@ use super::headers::{self, Upgrade};
 use super::journey::Journey;
 use super::worker::Worker;
 use crate::failpoint;
-use crate::http1::BodyLength;
+use crate::http1::{BodyLength, RequestHead};
 use crate::nocobase::{Replay, RequestClass};
 use crate::routing::{NoNode, NodeIndex, Tried};
 use crate::upstream::{
@@ -51,15 +49,14 @@ pub(super) enum ForwardError {
 }
 
 /// Answers one request: with a node's answer, the notice, or words of our own.
-pub fn serve(worker: &Rc<Worker>, client: &Rc<Client>, request: Request<Incoming>) -> Served {
+pub fn serve(worker: &Rc<Worker>, client: &Rc<Client>, head: RequestHead) -> Served {
     client.request_began(worker.now_ms());
     worker.retries.borrow_mut().request();
-    let (parts, incoming) = request.into_parts();
-    let mut journey = Box::new(Journey::begin(worker, client, &parts));
-    let asked = match decide::look(&parts, &worker.settings) {
+    let mut journey = Box::new(Journey::begin(worker, client, &head));
+    let asked = match decide::look(&head, &worker.settings) {
         Ok(asked) => asked,
         Err(refusal) => {
-            journey.is(decide::class(&parts, &worker.settings));
+            journey.is(decide::class(&head, &worker.settings));
             return Served::Now(Some(answer::refused(worker, client, journey, refusal)));
         }
     };
@@ -67,7 +64,8 @@ pub fn serve(worker: &Rc<Worker>, client: &Rc<Client>, request: Request<Incoming
     if asked.facts.class == RequestClass::EventStream {
         client.has_patience(Patience::Endless);
     }
-    let request = outgoing(worker, client, &journey, &asked, (parts, incoming));
+    client.inbound.begin_body(asked.body, &head);
+    let request = outgoing(worker, client, &journey, &asked, head);
     let (worker, client) = (worker.clone(), client.clone());
     let forward = Box::new(Forward { worker, client, asked, journey });
     Served::Later(Box::pin(forward.run(Box::new(request))))
@@ -80,12 +78,12 @@ pub enum Served {
 }
 
 impl Future for Served {
-    type Output = Result<Response<ResponseBody>, Infallible>;
+    type Output = Response<ResponseBody>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
-            Self::Now(response) => response.take().map_or(Poll::Pending, |r| Poll::Ready(Ok(r))),
-            Self::Later(work) => work.as_mut().poll(cx).map(Ok),
+            Self::Now(response) => response.take().map_or(Poll::Pending, Poll::Ready),
+            Self::Later(work) => work.as_mut().poll(cx),
         }
     }
 }
@@ -96,11 +94,11 @@ fn outgoing(
     client: &Rc<Client>,
     journey: &Journey,
     asked: &Asked,
-    (parts, incoming): (http::request::Parts, Incoming),
+    head: RequestHead,
 ) -> Request<RequestBody> {
-    let mut headers = parts.headers;
+    let mut headers = head.headers;
     // First of all: Host, and what is derived from it, is that of the target.
-    let uri = headers::origin_form(parts.uri, &mut headers);
+    let uri = headers::origin_form(head.target, &mut headers);
     headers::towards_node(&mut headers, client, &worker.settings, &journey.id);
     headers::upgrading(&mut headers, &asked.upgrade);
     // HTTP/1.0 need not name a host; HTTP/1.1, in which the node is asked, must (RFC 9112 3.2).
@@ -108,14 +106,14 @@ fn outgoing(
     let body = match asked.body {
         BodyLength::None => RequestBody::Empty,
         BodyLength::Sized(_) | BodyLength::Chunked | BodyLength::UntilClose => {
-            RequestBody::Client(ClientBody::new(incoming, client, worker))
+            RequestBody::Client(ClientBody::new(client, worker))
         }
     };
     if asked.body == BodyLength::Chunked {
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     let mut request = Request::new(body);
-    *request.method_mut() = parts.method;
+    *request.method_mut() = head.method;
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
@@ -280,7 +278,10 @@ impl Forward {
                 self.node_failed(node);
                 return Outcome::Failed(ForwardError::HeadTimeout, Some(node));
             }
-            None => self.node_failed(node),
+            // What a node does to a protocol that it does not speak (NocoBase: it hangs up) says
+            // nothing about the node, and any client could ask for it.
+            None if self.asked.upgrade == Upgrade::None => self.node_failed(node),
+            None => {}
         }
         if self.may_run_twice(&request)
             && trail.tried.add(node)
@@ -317,12 +318,9 @@ impl Forward {
     }
 
     /// May a request that was written be written again? It has no body to lose, and what it asks
-    /// for may be done twice; of a handshake nothing was done until it is answered.
+    /// for may be done twice.
     fn may_run_twice(&self, request: &Request<RequestBody>) -> bool {
-        let replayable = match self.asked.facts.replay {
-            Replay::Always => true,
-            Replay::OnlyUnwritten => matches!(self.asked.upgrade, Upgrade::To(_)),
-        };
+        let replayable = self.asked.facts.replay == Replay::Always;
         replayable && matches!(request.body(), RequestBody::Empty)
     }
 

@@ -33,6 +33,16 @@ pub enum Upgrade {
 }
 
 impl Upgrade {
+    /// Does a 101 with these lines agree to just what was asked for?
+    pub fn is_granted_by(&self, headers: &HeaderMap) -> bool {
+        match (self, upgrade_asked(headers)) {
+            (Self::To(asked), Self::To(granted)) => {
+                asked.as_bytes().eq_ignore_ascii_case(granted.as_bytes())
+            }
+            (Self::None, _) | (_, Self::None) => false,
+        }
+    }
+
     pub fn is_websocket(&self) -> bool {
         matches!(self, Self::To(value) if value.as_bytes().eq_ignore_ascii_case(b"websocket"))
     }
@@ -127,10 +137,17 @@ pub fn towards_node(
     strip(headers, |name| {
         is_hop_by_hop(name)
             || *name == PROXY_AUTHORIZATION
-            // hyper answers 100 when the node's side reads the body; the node gets it at once.
+            // The client is told to go on when a node's side reads its body.
             || *name == EXPECT
             || (untrusted && (*name == FORWARDED || *name == X_REAL_IP))
     });
+    if untrusted {
+        // Whatever a made-up line of this family would make a node, or what stands before it, think.
+        let forged = |name: &&HeaderName| name.as_str().starts_with("x-forwarded-");
+        for name in headers.keys().filter(forged).cloned().collect::<Vec<_>>() {
+            headers.remove(name);
+        }
+    }
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -196,6 +213,13 @@ pub fn towards_client(headers: &mut HeaderMap, id: &HeaderValue) {
     strip(headers, |name| is_hop_by_hop(name) || *name == PROXY_AUTHENTICATE);
     headers.insert(X_REQUEST_ID, id.clone());
     revalidate_pages(headers);
+}
+
+/// A stream that may be silent for long, whatever was asked for.
+pub fn is_event_stream(headers: &HeaderMap) -> bool {
+    const KIND: &[u8] = b"text/event-stream";
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.get(..KIND.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(KIND))
 }
 
 /// A node says of its pages when they were last modified, and not how long they are good for: then

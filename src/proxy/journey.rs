@@ -4,13 +4,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use http::header::USER_AGENT;
-use http::{HeaderValue, Method, Response, StatusCode, Uri};
-use http_body::Body;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version};
 
 use super::body::ResponseBody;
 use super::client::Client;
 use super::worker::Worker;
 use crate::clock;
+use crate::http1::RequestHead;
 use crate::model::{ModeKind, Timestamp};
 use crate::nocobase::RequestClass;
 use crate::routing::NodeIndex;
@@ -44,27 +44,47 @@ pub struct Journey {
     status: u16,
     bytes_out: u64,
     ending: Ending,
+    named: Named,
+}
+
+/// Does the record name a request?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    Yes,
+    /// What came could not be read as one.
+    No,
 }
 
 impl Journey {
-    pub fn begin(worker: &Rc<Worker>, client: &Rc<Client>, parts: &http::request::Parts) -> Self {
+    pub fn begin(worker: &Rc<Worker>, client: &Rc<Client>, head: &RequestHead) -> Self {
         Self {
             worker: worker.clone(),
             client: client.clone(),
             at: clock::now(),
             began: Instant::now(),
             head_took: None,
-            method: parts.method.clone(),
-            target: parts.uri.clone(),
-            user_agent: parts.headers.get(USER_AGENT).cloned(),
-            id: super::headers::request_id(&parts.headers),
+            method: head.method.clone(),
+            target: head.target.clone(),
+            user_agent: head.headers.get(USER_AGENT).cloned(),
+            id: super::headers::request_id(&head.headers),
             class: RequestClass::Asset,
             mode: worker.mode(),
             node: None,
             status: 0,
             bytes_out: 0,
             ending: Ending::Open,
+            named: Named::Yes,
         }
+    }
+
+    /// Of bytes that are no request: there is nothing to name.
+    pub fn unread(worker: &Rc<Worker>, client: &Rc<Client>) -> Self {
+        let (method, target) = (Method::GET, Uri::default());
+        let (version, headers) = (Version::HTTP_11, HeaderMap::new());
+        let head = RequestHead { method, target, version, headers };
+        let mut journey = Self::begin(worker, client, &head);
+        journey.named = Named::No;
+        journey
     }
 
     pub fn is(&mut self, class: RequestClass) {
@@ -87,7 +107,7 @@ impl Journey {
     pub fn own_answer(&mut self, response: &Response<ResponseBody>, node: Option<NodeIndex>) {
         self.answered(response.status(), node);
         if self.method != Method::HEAD {
-            self.bytes_out = response.body().size_hint().lower();
+            self.bytes_out = response.body().left().unwrap_or(0);
         }
         self.completed();
     }
@@ -123,11 +143,17 @@ impl Drop for Journey {
             took,
         });
         let node = self.node.and_then(|node| self.worker.nodes.get(node.0));
-        let target = self.target.path_and_query().map_or("", |target| target.as_str());
+        let (method, target) = match self.named {
+            Named::Yes => {
+                let target = self.target.path_and_query().map_or("", |target| target.as_str());
+                (self.method.as_str(), target)
+            }
+            Named::No => ("-", "-"),
+        };
         self.worker.access.borrow_mut().line(&Entry {
             at: self.at,
             client: self.client.address.ip(),
-            method: self.method.as_str(),
+            method,
             target: target.as_bytes(),
             status,
             took,

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use slab::Slab;
 use tokio::sync::Notify;
 
@@ -91,6 +92,8 @@ pub struct Worker {
     /// Told whenever something ends, while somebody waits for a drain.
     pub(super) ended: Notify,
     stopping: Cell<Stopping>,
+    /// The Date line of our own answers, as of the last tick.
+    date: RefCell<HeaderValue>,
 }
 
 /// How far the worker's end has come.
@@ -141,12 +144,18 @@ impl Worker {
             now_ms: Cell::new(clock::uptime_ms()),
             ended: Notify::new(),
             stopping: Cell::new(Stopping::No),
+            date: RefCell::new(http_date()),
         })
     }
 
     /// Uptime as of the worker's last tick: coarse, and free to read.
     pub fn now_ms(&self) -> u64 {
         self.now_ms.get()
+    }
+
+    /// The time, as HTTP says it.
+    pub fn date(&self) -> HeaderValue {
+        self.date.borrow().clone()
     }
 
     pub fn kick(&self, node: NodeIndex) {
@@ -315,6 +324,7 @@ impl Worker {
     pub fn tick(&self) {
         let now_ms = clock::uptime_ms();
         self.now_ms.set(now_ms);
+        self.date.replace(http_date());
         self.retries.borrow_mut().tick();
         self.pool.borrow_mut().sweep(now_ms, |node, left| self.idle_left(node, left));
         self.flush();
@@ -327,14 +337,29 @@ impl Worker {
         for (_, client) in &*self.clients.borrow() {
             client.enforce_limits(&self.settings, now_ms);
         }
-        let head_limit = millis(self.settings.response_head_timeout);
         for (_, attempt) in &*self.attempts.borrow() {
-            let waits = attempt.progress() == Progress::Written;
-            if waits && head_limit <= now_ms.saturating_sub(attempt.owes_head_since_ms()) {
-                attempt.cut(CutCause::NodeTimeout);
-            }
+            self.enforce_node_limits(attempt, now_ms);
         }
     }
+
+    fn enforce_node_limits(&self, attempt: &AttemptState, now_ms: u64) {
+        let (owed_since_ms, limit) = match attempt.progress() {
+            Progress::Begun | Progress::Completed => return,
+            Progress::Written => {
+                (Some(attempt.owes_head_since_ms()), self.settings.response_head_timeout)
+            }
+            Progress::Answering => (attempt.owes_body_since_ms(), self.settings.body_stall),
+        };
+        let waited = owed_since_ms.map_or(0, |since_ms| now_ms.saturating_sub(since_ms));
+        if millis(limit) <= waited {
+            attempt.cut(CutCause::NodeTimeout);
+        }
+    }
+}
+
+/// The wall clock in the form of RFC 9110 section 5.6.7.
+fn http_date() -> HeaderValue {
+    HeaderValue::try_from(clock::now().to_http()).unwrap_or(HeaderValue::from_static(""))
 }
 
 pub(super) fn millis(time: Duration) -> u64 {

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
 
 use super::sending::Sending;
 use super::{NodeConnection, Stream};
@@ -158,8 +158,9 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    pub fn size_hint(&self) -> SizeHint {
-        self.body.left().map_or_else(SizeHint::default, SizeHint::with_exact)
+    /// Bytes of the body still to come, where its head says so.
+    pub fn left(&self) -> Option<u64> {
+        self.body.left()
     }
 
     /// Has all of the body been handed out?

@@ -9,6 +9,7 @@ pub mod frames;
 mod pool;
 mod sending;
 mod stream;
+mod unsent;
 
 pub use connect::{ConnectError, connect, tune};
 pub use connection::NodeConnection;
@@ -17,3 +18,4 @@ pub use exchange::{
 };
 pub use pool::{Departure, Pool};
 pub use stream::{Stream, Waiting};
+pub use unsent::Unsent;

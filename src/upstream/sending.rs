@@ -1,16 +1,14 @@
 //! A request on its way to a node: head and body, written as the socket takes them.
 
-use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use http_body::{Body, Frame};
-use tokio::io::AsyncWrite;
 
-use super::Stream;
 use super::exchange::{BoxError, ExchangeError};
+use super::{Stream, Unsent};
 use crate::http1::{self, BodyLength};
 
 /// What most request heads fit into; a longer one makes it grow.
@@ -46,15 +44,6 @@ enum Framing {
     Ended,
 }
 
-/// Bytes that were framed and not yet taken by the socket, in this order.
-#[derive(Debug, Default)]
-struct Unsent {
-    lead: Vec<u8>,
-    lead_sent: usize,
-    data: Bytes,
-    tail: &'static [u8],
-}
-
 impl<B> Sending<B>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -69,8 +58,7 @@ where
         };
         let mut head = Vec::with_capacity(HEAD_GUESS);
         http1::put_request_head(&mut head, request.method(), request.uri(), request.headers());
-        let unsent = Unsent { lead: head, ..Unsent::default() };
-        Self { request, framing, unsent, progress: Progress::Untouched }
+        Self { request, framing, unsent: Unsent::new(head), progress: Progress::Untouched }
     }
 
     /// Writes what there is, as far as the socket takes it. `Ready` once all of it is written.
@@ -134,12 +122,12 @@ where
                 }
             }
             Framing::Chunked => {
-                http1::put_chunk_size(&mut self.unsent.lead, data.len());
-                self.unsent.tail = b"\r\n";
+                self.unsent.put_chunk(data);
+                return Ok(());
             }
             Framing::Ended => return Err(ExchangeError::BodyLength),
         }
-        self.unsent.data = data;
+        self.unsent.put(data);
         Ok(())
     }
 
@@ -147,7 +135,7 @@ where
     fn end(&mut self, trailers: &HeaderMap) -> Result<(), ExchangeError> {
         match self.framing {
             Framing::Sized(_) => return Err(ExchangeError::BodyLength),
-            Framing::Chunked => http1::put_last_chunk(&mut self.unsent.lead, trailers),
+            Framing::Chunked => self.unsent.put_last_chunk(trailers),
             Framing::Ended => {}
         }
         self.framing = Framing::Ended;
@@ -170,35 +158,5 @@ where
 
     pub(super) fn into_request(self) -> Box<Request<B>> {
         self.request
-    }
-}
-
-impl Unsent {
-    fn is_empty(&self) -> bool {
-        self.lead.len() == self.lead_sent && self.data.is_empty() && self.tail.is_empty()
-    }
-
-    /// May another piece be framed behind what waits?
-    fn has_room(&self) -> bool {
-        self.data.is_empty() && self.tail.is_empty()
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<io::Result<()>> {
-        let lead = self.lead.get(self.lead_sent..).unwrap_or_default();
-        let slices = [IoSlice::new(lead), IoSlice::new(&self.data), IoSlice::new(self.tail)];
-        let taken = match ready!(Pin::new(to).poll_write_vectored(cx, &slices))? {
-            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            taken => taken,
-        };
-        let of_lead = taken.min(lead.len());
-        let of_data = (taken - of_lead).min(self.data.len());
-        self.lead_sent += of_lead;
-        if self.lead_sent == self.lead.len() {
-            self.lead.clear();
-            self.lead_sent = 0;
-        }
-        self.data.advance(of_data);
-        self.tail = self.tail.get(taken - of_lead - of_data..).unwrap_or_default();
-        Poll::Ready(Ok(()))
     }
 }

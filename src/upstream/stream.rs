@@ -7,6 +7,7 @@ use std::net::Shutdown;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -49,6 +50,17 @@ impl Stream {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Waiting::Nothing,
             Ok(_) | Err(_) => Waiting::Something,
         }
+    }
+
+    /// `Ready` when a read would find something: bytes, or the connection's end.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow().poll_read_ready(cx)
+    }
+
+    /// Makes the close that follows a reset: for an answer that would look whole otherwise.
+    pub fn reset_on_close(&self) {
+        // A peer that has gone needs no telling.
+        let _ = SockRef::from(&*self.0.borrow()).set_linger(Some(Duration::ZERO));
     }
 
     /// Writes what the socket takes right now; for the last words on a connection that has no

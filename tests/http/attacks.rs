@@ -1,7 +1,6 @@
 //! Requests that two parsers could read in two ways reach no node.
 
-use crate::exchange::sent;
-use crate::peer::{Peer, gateway};
+use crate::peer::{Peer, gateway, get, metric};
 
 /// Says `request`, reads the answer and the connection's end; what the nodes saw of it must be
 /// nothing.
@@ -44,33 +43,79 @@ async fn a_head_that_says_two_things_about_its_end_is_refused() {
     refused(&cases, 400).await;
 }
 
-/// hyper reads such a head by its coding (RFC 9112 section 6.3 allows it) and shows us no trace of
-/// the length; what must hold is that no node ever sees the two together, nor another message
-/// than the gateway did.
 #[tokio::test]
-async fn a_length_beside_a_coding_or_its_twin_never_reaches_a_node() {
-    let (nodes, gateway) = gateway(1, |_| {}).await;
+async fn a_length_beside_a_coding_or_its_twin_is_refused() {
+    let chunked = "5\r\nhello\r\n0\r\n\r\n";
     let cases = [
-        ("Content-Length: 50\r\nTransfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n"),
-        ("Transfer-Encoding: chunked\r\nContent-Length: 50\r\n", "5\r\nhello\r\n0\r\n\r\n"),
-        ("Content-Length: 5\r\nContent-Length: 5\r\n", "hello"),
+        ("CL+TE", post("Content-Length: 50\r\nTransfer-Encoding: chunked\r\n", chunked)),
+        ("TE+CL", post("Transfer-Encoding: chunked\r\nContent-Length: 50\r\n", chunked)),
+        ("CL:0+TE", post("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", chunked)),
+        ("twins", post("Content-Length: 5\r\nContent-Length: 5\r\n", "hello")),
     ];
-    for (lines, body) in cases {
+    refused(&cases, 400).await;
+}
+
+#[tokio::test]
+async fn a_bare_line_feed_ends_no_line() {
+    let cases = [
+        ("everywhere", "GET /__test/echo HTTP/1.1\nHost: a\n\n".to_owned()),
+        ("behind the first line", "GET /__test/echo HTTP/1.1\nHost: a\r\n\r\n".into()),
+        ("behind a header", "GET /__test/echo HTTP/1.1\r\nHost: a\nX: b\r\n\r\n".into()),
+        ("at the end", "GET /__test/echo HTTP/1.1\r\nHost: a\r\n\n".into()),
+        ("before", "\nGET /__test/echo HTTP/1.1\r\nHost: a\r\n\r\n".into()),
+    ];
+    refused(&cases, 400).await;
+}
+
+#[tokio::test]
+async fn what_is_refused_behind_a_good_request_is_refused_all_the_same() {
+    let (nodes, gateway) = gateway(1, |_| {}).await;
+    let good = get("/__test/echo");
+    for bad in ["GET /__test/echo?bad HTTP/1.1\nHost: a\n\n", &post("Content-Length: x\r\n", "")] {
+        nodes[0].clear_records();
         let mut client = Peer::connect(gateway.address).await;
-        client
-            .say(format!("POST /__test/echo HTTP/1.1\r\nHost: a\r\n{lines}\r\n{body}{SMUGGLED}"))
-            .await;
-        let answer = client.answer().await;
-        assert!(matches!(answer.status, 200 | 400), "{answer:?}");
-        if answer.status == 200 {
-            let seen = answer.json();
-            assert_eq!(seen["body"], "hello", "{lines}");
-            let framing =
-                sent(&seen, "content-length").len() + sent(&seen, "transfer-encoding").len();
-            assert_eq!(framing, 1, "{lines}");
-        }
+        client.say(format!("{good}{bad}{SMUGGLED}")).await;
+        assert_eq!(client.answer().await.status, 200, "{bad:?}");
+        assert_eq!(client.answer().await.status, 400, "{bad:?}");
+        assert!(client.rest().await.is_empty(), "{bad:?}");
+        assert_eq!(nodes[0].records().iter().filter(|r| !r.is_probe()).count(), 1, "{bad:?}");
     }
-    assert!(nodes[0].records().iter().all(|record| !record.target.contains("hello")));
+}
+
+#[tokio::test]
+async fn what_follows_a_handshake_that_is_refused_is_no_request() {
+    let (nodes, gateway) = gateway(1, |_| {}).await;
+    let handshake = "GET /__test/echo HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Version: 13\r\n\r\n";
+    let mut client = Peer::connect(gateway.address).await;
+    client.say(format!("{handshake}{SMUGGLED}")).await;
+    let answer = client.answer().await;
+    assert_eq!(answer.header("connection"), Some("close"), "{answer:?}");
+    assert!(client.rest().await.is_empty());
+    assert!(nodes[0].records().iter().all(|record| !record.target.contains("smuggled")));
+}
+
+#[tokio::test]
+async fn a_refusal_says_whose_fault_it_is_in_the_form_of_the_path_and_is_counted() {
+    let (_nodes, gateway) = gateway(1, |_| {}).await;
+    let before = metric(&gateway, "drawspan_own_errors_total", &["400"]).await;
+    let mut client = Peer::connect(gateway.address).await;
+    client.say("GET /api/users:list HTTP/1.1\nHost: a\n\n").await;
+    let answer = client.answer().await;
+    assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
+    assert!(answer.json()["errors"].is_array() || answer.json()["error"].is_object(), "{answer:?}");
+    assert_eq!(answer.header("connection"), Some("close"));
+    let counted = metric(&gateway, "drawspan_own_errors_total", &["400"]).await;
+    assert_eq!(counted - before, 1.0);
+    let mut client = Peer::connect(gateway.address).await;
+    client.say(format!("GET /page HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(40_000))).await;
+    let answer = client.answer().await;
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (431, Some("text/plain; charset=utf-8"))
+    );
+    assert!(!answer.body.is_empty());
 }
 
 #[tokio::test]

@@ -1,0 +1,237 @@
+//! One response on its way to a client: framed by what the client understands, written as its
+//! socket takes it.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+use http_body::Frame;
+
+use crate::http1::{self, RequestHead};
+use crate::proxy::{Client, ResponseBody, Worker};
+use crate::upstream::Unsent;
+
+/// What of a request decides how its answer is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking {
+    version: Version,
+    body: BodyWanted,
+    trailers: Trailers,
+    /// What the client wishes.
+    pub after: After,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyWanted {
+    Yes,
+    /// HEAD: the head alone, as if the body followed.
+    No,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trailers {
+    Understood,
+    Dropped,
+}
+
+/// What becomes of the connection behind the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    Keep,
+    Close,
+}
+
+impl Asking {
+    pub fn of(head: &RequestHead) -> Self {
+        Self {
+            version: head.version,
+            body: if head.method == Method::HEAD { BodyWanted::No } else { BodyWanted::Yes },
+            trailers: match head.takes_trailers() {
+                true => Trailers::Understood,
+                false => Trailers::Dropped,
+            },
+            after: if head.keeps_alive() { After::Keep } else { After::Close },
+        }
+    }
+
+    /// The same, with another end.
+    pub fn and_then(self, after: After) -> Self {
+        Self { after, ..self }
+    }
+
+    /// Of bytes that are no request.
+    pub const fn unread() -> Self {
+        Self {
+            version: Version::HTTP_11,
+            body: BodyWanted::Yes,
+            trailers: Trailers::Dropped,
+            after: After::Close,
+        }
+    }
+}
+
+/// An answer broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// The client takes no more.
+    Client,
+    /// Its source ended early: what was sent must not look whole.
+    Source,
+}
+
+/// A response being written.
+#[derive(Debug)]
+pub(super) struct Answering {
+    body: ResponseBody,
+    framing: Framing,
+    trailers: Trailers,
+    unsent: Unsent,
+    pub after: After,
+}
+
+/// How the client finds the body's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// By the length in the head.
+    Sized,
+    Chunked,
+    UntilClose,
+    /// All of it is framed.
+    Ended,
+}
+
+impl Answering {
+    /// Prepares `response` for whoever asked. Writes nothing.
+    pub fn new(response: Response<ResponseBody>, asking: Asking) -> Self {
+        let (parts, body) = response.into_parts();
+        let (status, mut headers) = (parts.status, parts.headers);
+        let framing = framing(status, &mut headers, &body, asking);
+        let after = match framing {
+            Framing::UntilClose => After::Close,
+            _ if http1::says_close(&headers) => After::Close,
+            _ => asking.after,
+        };
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            tell(&mut headers, asking.version, after);
+        }
+        let mut head = Vec::with_capacity(HEAD_GUESS);
+        http1::put_status_line(&mut head, status);
+        http1::put_lines(&mut head, &headers);
+        Self { body, framing, trailers: asking.trailers, unsent: Unsent::new(head), after }
+    }
+
+    /// Writes what there is. `Ready` when all of it is written.
+    ///
+    /// # Errors
+    /// [`Broken`]: the connection must close.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &Client,
+        worker: &Worker,
+    ) -> Poll<Result<(), Broken>> {
+        loop {
+            let wants_body = self.framing != Framing::Ended && self.unsent.has_room();
+            let waits = wants_body && self.poll_body(cx)?.is_pending();
+            if self.unsent.is_empty() {
+                match self.framing {
+                    Framing::Ended => return Poll::Ready(Ok(())),
+                    _ if waits => return Poll::Pending,
+                    _ => continue,
+                }
+            }
+            let polled = self.unsent.poll_write(cx, &mut client.stream.clone());
+            match polled.is_pending() {
+                true => client.write_blocked(worker.now_ms()),
+                false => client.write_moved(worker.now_ms()),
+            }
+            if ready!(polled).is_err() {
+                return Poll::Ready(Err(Broken::Client));
+            }
+        }
+    }
+
+    /// Takes the next piece of the body, if there is one, and frames it.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Broken> {
+        match self.body.poll_frame(cx) {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(Some(Ok(frame))) => self.frame(frame),
+            Poll::Ready(Some(Err(error))) => {
+                tracing::debug!(%error, "an answer broke off");
+                return Err(Broken::Source);
+            }
+            Poll::Ready(None) => self.end(&HeaderMap::new()),
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    fn frame(&mut self, frame: Frame<Bytes>) {
+        match frame.into_data() {
+            Ok(data) if data.is_empty() => {}
+            Ok(data) if self.framing == Framing::Chunked => self.unsent.put_chunk(data),
+            Ok(data) => self.unsent.put(data),
+            Err(frame) => self.end(&frame.into_trailers().unwrap_or_default()),
+        }
+        if self.body.is_ended() {
+            self.end(&HeaderMap::new());
+        }
+    }
+
+    fn end(&mut self, trailers: &HeaderMap) {
+        match (self.framing, self.trailers) {
+            (Framing::Chunked, Trailers::Understood) => self.unsent.put_last_chunk(trailers),
+            (Framing::Chunked, Trailers::Dropped) => self.unsent.put_last_chunk(&HeaderMap::new()),
+            (Framing::Sized | Framing::UntilClose | Framing::Ended, _) => {}
+        }
+        self.framing = Framing::Ended;
+    }
+
+    /// Would what was written look whole to the client if the connection just ended?
+    pub fn ends_with_connection(&self) -> bool {
+        self.framing == Framing::UntilClose
+    }
+}
+
+/// What most response heads fit into.
+const HEAD_GUESS: usize = 1024;
+
+/// Decides how the body's end is found, and says so in the head.
+fn framing(
+    status: StatusCode,
+    headers: &mut HeaderMap,
+    body: &ResponseBody,
+    asking: Asking,
+) -> Framing {
+    let bodiless = status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if bodiless {
+        return Framing::Ended;
+    }
+    if let ResponseBody::Ready(bytes) = body {
+        // Our own words: whatever is asked for, they have a length.
+        let length = bytes.as_ref().map_or(0, Bytes::len);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    match (asking.body, body.left()) {
+        (BodyWanted::No, _) => Framing::Ended,
+        (BodyWanted::Yes, Some(0)) => Framing::Ended,
+        (BodyWanted::Yes, Some(_)) => Framing::Sized,
+        (BodyWanted::Yes, None) if asking.version == Version::HTTP_11 => {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            Framing::Chunked
+        }
+        (BodyWanted::Yes, None) => Framing::UntilClose,
+    }
+}
+
+/// Tells the client what becomes of the connection, where it would expect otherwise.
+fn tell(headers: &mut HeaderMap, version: Version, after: After) {
+    match after {
+        After::Close => headers.insert(CONNECTION, HeaderValue::from_static("close")),
+        After::Keep if version == Version::HTTP_10 => {
+            headers.insert(CONNECTION, HeaderValue::from_static("keep-alive"))
+        }
+        After::Keep => None,
+    };
+}
