@@ -540,6 +540,7 @@ async fn a_stop_under_load_loses_no_request_withdraws_and_ends_with_success() {
     nodes.iter().for_each(StandIn::release);
     assert_eq!(held.join_next().await.expect("one").expect("no panic").0, 200);
     assert_eq!(process.ended().await.code(), Some(0));
+    assert!(process.stderr().contains("ending=Clean"), "{}", process.stderr());
     assert!(!directory.path().join("control.sock").exists(), "an orderly stop leaves no socket");
 }
 
@@ -564,6 +565,8 @@ async fn a_stuck_request_is_cut_after_the_grace_time() {
     eventually("the node holds it", async || nodes[0].held() == 1).await;
     process.terminate();
     assert_eq!(process.ended().await.code(), Some(0));
+    let said = process.stderr();
+    assert!(said.contains("the grace time is over") && said.contains("ending=Cut"), "{said}");
     let answer = stuck.join_next().await.expect("one").expect("no panic");
     assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
     // It came back from an orderly stop: nothing is in doubt.
