@@ -144,7 +144,8 @@ async fn a_request_held_at_any_point_goes_only_where_the_table_allows_when_it_go
     let nodes = nodes(2);
     let gateway = start(&nodes).await;
     for point in ["forward.pick", "forward.connect", "forward.send"] {
-        for drain in ["30s", "0s"] {
+        // Longer than anybody waits here: what was not written must not keep a switch from its end.
+        for drain in ["300s", "0s"] {
             for (from, to) in [
                 ("cluster", "single n2"),
                 ("cluster", "maintenance"),
@@ -464,4 +465,36 @@ async fn a_switch_during_the_stop_is_still_acknowledged_only_when_it_is_drained(
         assert_eq!((left(&reply, "n1").in_flight, left(&reply, "n1").cut), (0, 0));
     }
     assert!(text(&mut client).await.starts_with("HTTP/1.1 200"));
+}
+
+/// Keeps the worker from its queue while clients come and the stop is ordered.
+const LATE: Duration = Duration::from_secs(2);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whom_the_kernel_let_in_before_the_stop_is_answered() {
+    let _points = points().await;
+    let nodes = nodes(1);
+    let gateway = Arc::new(InProcess::start(&nodes, Wish { workers: 1, ..Wish::default() }).await);
+    gateway.node_is("n1", "ready").await;
+    failpoint::set("worker.fence", Action::Sleep(LATE), When::Only(1));
+    let mut late = ask(&gateway, "single n1", "0s");
+    eventually("the worker is asked for the fence", async || {
+        gateway.status().await.switch.is_some()
+    })
+    .await;
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let mut client = TcpStream::connect(gateway.address).await.expect("the kernel lets it in");
+        client.write_all(GET.as_bytes()).await.expect("written");
+        clients.push(client);
+    }
+    gateway.tell_to_stop();
+    for mut client in clients {
+        let mut answered = String::new();
+        client.read_to_string(&mut answered).await.expect("it is not reset");
+        assert!(answered.starts_with("HTTP/1.1 200"), "{answered}");
+    }
+    // Carried out, or told that the gateway stops.
+    let _ = answer(&mut late).await;
+    failpoint::unset("worker.fence");
 }

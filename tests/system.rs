@@ -275,6 +275,9 @@ async fn an_end_that_the_journal_could_not_take_is_written_when_it_can() {
 // --- pipes that nobody reads -----------------------------------------------------------------------
 
 const REQUESTS: u64 = 10_000;
+/// Requests that are refused, each of which is an event on stderr: more than its queue and a pipe
+/// hold.
+const REFUSED: u64 = 4_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_requests_and_a_switch_pass_while_nobody_reads_stdout_and_stderr() {
@@ -286,6 +289,7 @@ async fn ten_thousand_requests_and_a_switch_pass_while_nobody_reads_stdout_and_s
     }
     child.arg("--state-dir").arg(directory.path().join("state"));
     child.arg("--control").arg(directory.path().join("control.sock"));
+    child.env("DRAWSPAN_LOG", "debug");
     child.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = child.spawn().expect("the binary starts");
     let mut process = Process { child, directory: directory.path().to_owned() };
@@ -305,6 +309,10 @@ async fn ten_thousand_requests_and_a_switch_pass_while_nobody_reads_stdout_and_s
                 let count = stream.read(&mut buffer).await.expect("the connection lives");
                 assert!(buffer[..count].starts_with(b"HTTP/1.1 "), "{count}");
                 served.fetch_add(1, Ordering::Relaxed);
+            }
+            for _ in 0..REFUSED / 10 {
+                let refused = http(address, "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+                assert!(refused.expect("an answer").starts_with("HTTP/1.1 405"));
             }
         });
     }
@@ -388,7 +396,12 @@ async fn wrong_surroundings_are_refused_with_what_to_do() {
     let file = directory.path().join("file");
     std::fs::write(&file, b"precious").expect("written");
     refuses(directory.path(), &arguments(free, &node, &state, &file, free), &["no socket"]).await;
-    refuses(directory.path(), &arguments(free, &node, &file, &control, free), &["directory"]).await;
+    refuses(
+        directory.path(),
+        &arguments(free, &node, &file, &control, free),
+        &["is not a directory", "name another path"],
+    )
+    .await;
     assert_eq!(std::fs::read(&file).expect("it is there"), b"precious");
 }
 
@@ -540,6 +553,7 @@ async fn a_stop_under_load_loses_no_request_withdraws_and_ends_with_success() {
     nodes.iter().for_each(StandIn::release);
     assert_eq!(held.join_next().await.expect("one").expect("no panic").0, 200);
     assert_eq!(process.ended().await.code(), Some(0));
+    assert!(process.stderr().contains("ending=Clean"), "{}", process.stderr());
     assert!(!directory.path().join("control.sock").exists(), "an orderly stop leaves no socket");
 }
 
@@ -564,6 +578,8 @@ async fn a_stuck_request_is_cut_after_the_grace_time() {
     eventually("the node holds it", async || nodes[0].held() == 1).await;
     process.terminate();
     assert_eq!(process.ended().await.code(), Some(0));
+    let said = process.stderr();
+    assert!(said.contains("the grace time is over") && said.contains("ending=Cut"), "{said}");
     let answer = stuck.join_next().await.expect("one").expect("no panic");
     assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
     // It came back from an orderly stop: nothing is in doubt.

@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{interval, sleep, timeout};
 
 use super::start::Gateway;
+use crate::edge::Leaving;
 use crate::fence::Order;
 
 /// How a run ended.
@@ -49,7 +50,7 @@ impl Gateway {
 
     /// Serves until `told` returns, then stops in order; `told` is asked again during the stop,
     /// and returning then ends the grace time.
-    pub fn serve_until(self, mut told: impl AsyncFnMut()) -> Ending {
+    pub fn serve_until(mut self, mut told: impl AsyncFnMut()) -> Ending {
         let lost = self.runtime.block_on(async {
             self.let_in().await;
             tokio::select! {
@@ -60,7 +61,8 @@ impl Gateway {
         if lost {
             tracing::error!("a worker thread ended by itself; the gateway stops");
         }
-        let clean = self.runtime.block_on(self.stop_workers(told));
+        let ended = self.runtime.block_on(self.stop_workers(told));
+        let clean = ended && self.nothing_was_cut();
         self.close(match (lost, clean) {
             (true, _) => Ending::WorkerLost,
             (false, true) => Ending::Clean,
@@ -93,7 +95,14 @@ impl Gateway {
         }
     }
 
-    /// Withdraws, then lets the workers end; returns whether they did within the grace time.
+    /// Did everything on the workers end by itself? Asked when their threads have ended.
+    fn nothing_was_cut(&mut self) -> bool {
+        let mut workers = self.workers.drain(..);
+        workers.all(|worker| matches!(worker.handle.join(), Ok(Ok(Leaving::InTime))))
+    }
+
+    /// Withdraws, then lets the workers end; returns whether they did, having cut what did not end
+    /// within the grace time.
     async fn stop_workers(&self, mut told: impl AsyncFnMut()) -> bool {
         self.vitals.readiness.withdraw("the gateway is stopping");
         let (withdraw_delay, grace) =

@@ -8,4 +8,4 @@ mod run;
 
 pub use accept::Slots;
 pub use listen::{Gate, ListenError, Listeners, bind};
-pub use run::{Post, WorkerThread, spawn};
+pub use run::{Leaving, Post, WorkerThread, spawn};

@@ -21,7 +21,16 @@ use crate::proxy::{self, Worker, WorkerParts};
 #[derive(Debug)]
 pub struct WorkerThread {
     pub index: usize,
-    pub handle: thread::JoinHandle<io::Result<()>>,
+    pub handle: thread::JoinHandle<io::Result<Leaving>>,
+}
+
+/// How what was under way on a worker ended when it was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// By itself.
+    InTime,
+    /// Some of it was cut when the grace time was over.
+    Cut,
 }
 
 /// What a worker needs besides its own state.
@@ -47,7 +56,7 @@ pub fn spawn(index: usize, parts: WorkerParts, post: Post) -> io::Result<WorkerT
     Ok(WorkerThread { index, handle })
 }
 
-async fn work(worker: Rc<Worker>, mut post: Post) -> io::Result<()> {
+async fn work(worker: Rc<Worker>, mut post: Post) -> io::Result<Leaving> {
     let (connections, stop) = (TaskTracker::new(), CancellationToken::new());
     let ticking = tokio::task::spawn_local(tick(worker.clone()));
     let leaving_lost = tokio::task::spawn_local(proxy::leave_lost_nodes(worker.clone()));
@@ -72,8 +81,7 @@ async fn work(worker: Rc<Worker>, mut post: Post) -> io::Result<()> {
         stop.cancel();
         acceptors.close();
         acceptors.wait().await;
-        leave(&worker, &connections, grace.unwrap_or(Duration::ZERO)).await;
-        Ok(())
+        Ok(leave(&worker, &connections, grace.unwrap_or(Duration::ZERO)).await)
     };
     let worked = tokio::select! {
         worked = working => worked,
@@ -86,21 +94,23 @@ async fn work(worker: Rc<Worker>, mut post: Post) -> io::Result<()> {
 }
 
 /// Lets what is under way end within `grace`; then ends it.
-async fn leave(worker: &Rc<Worker>, connections: &TaskTracker, grace: Duration) {
+async fn leave(worker: &Rc<Worker>, connections: &TaskTracker, grace: Duration) -> Leaving {
     connections.close();
     worker.stop_keeping_alive();
     let tunnels = proxy::close_all_tunnels(worker.clone());
     let ended = async { tokio::join!(connections.wait(), tunnels) };
-    if timeout(grace, ended).await.is_err() {
-        tracing::warn!(
-            worker = worker.index,
-            connections = worker.clients(),
-            "the grace time is over: what is left is cut"
-        );
-        worker.cut_everything();
-        // The tasks see their sockets end; one that does not is ended with its runtime.
-        let _ = timeout(Duration::from_secs(1), connections.wait()).await;
+    if timeout(grace, ended).await.is_ok() {
+        return Leaving::InTime;
     }
+    tracing::warn!(
+        worker = worker.index,
+        connections = worker.clients(),
+        "the grace time is over: what is left is cut"
+    );
+    worker.cut_everything();
+    // The tasks see their sockets end; one that does not is ended with its runtime.
+    let _ = timeout(Duration::from_secs(1), connections.wait()).await;
+    Leaving::Cut
 }
 
 /// The coarse timer of a worker.

@@ -1,6 +1,6 @@
 //! One exchange after the other: framing, versions, methods, hints, trailers.
 
-use drawspan::standin::StandIn;
+use drawspan::standin::{Record, StandIn};
 
 use crate::peer::{Peer, Whole, gateway, get, post};
 
@@ -67,7 +67,7 @@ async fn an_http_1_0_client_may_ask_to_be_kept() {
 
 #[tokio::test]
 async fn answers_without_a_body_leave_the_connection_in_step() {
-    let (_nodes, gateway) = gateway(1, |_| {}).await;
+    let (nodes, gateway) = gateway(1, |_| {}).await;
     let mut client = Peer::connect(gateway.address).await;
     client.say(get("/__test/bytes?n=12345").replacen("GET", "HEAD", 1)).await;
     let head = client.answer_to_head().await;
@@ -76,7 +76,11 @@ async fn answers_without_a_body_leave_the_connection_in_step() {
     assert_eq!(client.ask(&get("/__test/status?code=304")).await.status, 304);
     client.say(get("/__test/bytes?n=9&framing=chunked").replacen("GET", "HEAD", 1)).await;
     assert_eq!(client.answer_to_head().await.status, 200);
-    assert_eq!(client.ask(&get("/__test/bytes?n=3")).await.text(), "xxx");
+    let last = get("/__test/bytes?n=3").replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1);
+    assert_eq!(client.ask(&last).await.text(), "xxx");
+    assert_eq!(client.rest().await, b"", "bytes that nobody asked for");
+    let asked = |record: &Record| !record.is_probe() && record.method == "HEAD";
+    assert_eq!(nodes[0].records().iter().filter(|record| asked(record)).count(), 2);
 }
 
 #[tokio::test]

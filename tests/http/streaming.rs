@@ -6,10 +6,32 @@ use std::time::Duration;
 
 use drawspan::standin::{Outcome, StandIn};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
 
 use crate::common::eventually;
 use crate::peer::{Peer, Whole, gateway, get};
 use crate::raw_node::{self, RawNode, reset};
+
+/// The bytes of these tests repeat with a period that no buffer's size is a multiple of: a piece
+/// that is lost, doubled or moved shows.
+const PERIOD: usize = 251;
+/// As much as a `Peer` reads at once.
+const PIECE: usize = 64 * 1024;
+
+fn pattern() -> Vec<u8> {
+    (0..PIECE + PERIOD).map(|at| u8::try_from(at % PERIOD).expect("small")).collect()
+}
+
+/// Takes what was read ahead; does it go on with the pattern at `at`?
+fn goes_on(pattern: &[u8], peer: &mut Peer, at: &mut usize) -> bool {
+    let mut right = true;
+    for piece in peer.ahead.chunks(PIECE) {
+        right &= *piece == pattern[*at % PERIOD..][..piece.len()];
+        *at += piece.len();
+    }
+    peer.ahead.clear();
+    right
+}
 
 const LARGE: usize = 64 * 1024 * 1024;
 /// Far less than a large body, and more than the sockets of two connections hold.
@@ -57,10 +79,10 @@ async fn a_slow_reader_stops_the_node_and_then_gets_every_byte() {
         let sent = count.clone();
         async move {
             peer.say(format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n")).await;
-            let piece = vec![b'x'; 64 * 1024];
-            for _ in 0..LARGE / piece.len() {
-                peer.say(&piece).await;
-                sent.fetch_add(piece.len() as u64, Ordering::SeqCst);
+            let pattern = pattern();
+            for at in (0..LARGE).step_by(PIECE) {
+                peer.say(&pattern[at % PERIOD..][..PIECE]).await;
+                sent.fetch_add(PIECE as u64, Ordering::SeqCst);
             }
             peer.rest().await;
         }
@@ -73,14 +95,10 @@ async fn a_slow_reader_stops_the_node_and_then_gets_every_byte() {
     stands_still(&sent).await;
     let held = sent.load(Ordering::SeqCst);
     assert!(held < HELD_AT_MOST, "the node could write {held} bytes to nobody");
-    let taken = client.ahead.len();
-    client.ahead.clear();
-    let mut left = LARGE - taken;
-    while 0 < left {
-        let count = client.fill().await;
-        assert!(0 < count, "cut with {left} bytes to come");
-        client.ahead.clear();
-        left -= count;
+    let (pattern, mut at) = (pattern(), 0);
+    while at < LARGE {
+        assert!(goes_on(&pattern, &mut client, &mut at), "other bytes before {at}");
+        assert!(at == LARGE || 0 < client.fill().await, "cut at {at}");
     }
 }
 
@@ -98,10 +116,19 @@ async fn stands_still(count: &AtomicU64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_does_not_read_stops_the_client() {
-    let node = RawNode::start(|peer, _| async move {
-        let _open = peer;
-        std::future::pending::<()>().await;
+async fn a_node_that_does_not_read_stops_the_client_and_then_gets_every_byte() {
+    let reads = Arc::new(Semaphore::new(0));
+    let waits = reads.clone();
+    let node = RawNode::start(move |mut peer, _| {
+        let waits = waits.clone();
+        async move {
+            waits.acquire().await.expect("open").forget();
+            let (pattern, mut at, mut right) = (pattern(), 0, true);
+            while at < LARGE && (!peer.ahead.is_empty() || 0 < peer.fill().await) {
+                right &= goes_on(&pattern, &mut peer, &mut at);
+            }
+            peer.say(raw_node::ok(&format!("{at} bytes, right: {right}"))).await;
+        }
     })
     .await;
     let gateway = raw_node::gateway_over(&[&node], |_| {}).await;
@@ -112,14 +139,19 @@ async fn a_node_that_does_not_read_stops_the_client() {
     let count = sent.clone();
     let mut writing = tokio::task::JoinSet::new();
     writing.spawn(async move {
-        let piece = vec![b'x'; 64 * 1024];
-        while client.try_say(&piece).await.is_ok() {
-            count.fetch_add(piece.len() as u64, Ordering::SeqCst);
+        let pattern = pattern();
+        for at in (0..LARGE).step_by(PIECE) {
+            client.say(&pattern[at % PERIOD..][..PIECE]).await;
+            count.fetch_add(PIECE as u64, Ordering::SeqCst);
         }
+        client
     });
     stands_still(&sent).await;
     let held = sent.load(Ordering::SeqCst);
     assert!(held < HELD_AT_MOST, "the client could write {held} bytes to nobody");
+    reads.add_permits(1);
+    let mut client = writing.join_next().await.expect("one").expect("every byte is taken");
+    assert_eq!(client.answer().await.text(), format!("{LARGE} bytes, right: true"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -205,6 +205,15 @@ async fn a_name_that_fails_now_and_then_takes_no_node_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_name_that_stays_away_takes_its_node_and_the_addresses_with_it() {
+    let mut bench = bench("n1:80", &[ready()], &[Some(address(1)), None]);
+    assert_eq!(bench.change().await.0, NodeState::Ready);
+    assert_eq!(*bench.nodes[0].addresses(), [address(1)]);
+    assert_eq!(bench.change().await.0, NodeState::Down);
+    assert!(bench.nodes[0].addresses().is_empty(), "nobody knows who has them now");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_moved_name_is_probed_at_its_new_address() {
     let mut bench = bench("n1:80", &[ready()], &[Some(address(1))]);
     assert_eq!(bench.change().await.0, NodeState::Ready);
