@@ -1,6 +1,7 @@
 //! One exchange after the other: framing, versions, methods, hints, trailers.
 
 use drawspan::standin::{Record, StandIn};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::peer::{Peer, Whole, gateway, get, post};
 
@@ -188,4 +189,15 @@ async fn an_empty_post_says_that_it_is_empty() {
     assert_eq!(sent(&seen, "content-length"), ["0"]);
     assert_eq!(seen["body_bytes"], 0);
     assert_eq!(nodes.iter().map(StandIn::hits).sum::<u64>(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_has_finished_sending_gets_its_answers() {
+    let (_nodes, gateway) = gateway(1, |_| {}).await;
+    let mut client = Peer::connect(gateway.address).await;
+    client.say(format!("{}{}", get("/__test/bytes?n=3"), get("/__test/bytes?n=4"))).await;
+    client.stream.shutdown().await.expect("an open socket");
+    assert_eq!(client.answer().await.text(), "xxx");
+    assert_eq!(client.answer().await.text(), "xxxx");
+    assert!(client.rest().await.is_empty());
 }

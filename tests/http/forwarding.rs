@@ -38,8 +38,11 @@ async fn hop_by_hop_lines_and_what_connection_names_stop_at_the_gateway() {
 async fn what_an_unknown_client_says_of_its_origin_is_replaced() {
     let (_nodes, gateway) = gateway(1, |_| {}).await;
     let lines = "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 7.7.7.7\r\nForwarded: for=6.6.6.6\r\n\
-                 X-Real-IP: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.test\r\n";
+                 X-Real-IP: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.test\r\n\
+                 X-Forwarded-Port: 1\r\nX-Forwarded-Server: evil.test\r\n";
     let seen = echo(gateway.address, lines).await.json();
+    assert!(sent(&seen, "x-forwarded-port").is_empty());
+    assert!(sent(&seen, "x-forwarded-server").is_empty());
     assert_eq!(sent(&seen, "x-forwarded-for"), ["127.0.0.1"]);
     assert_eq!(sent(&seen, "x-forwarded-proto"), ["http"]);
     assert_eq!(sent(&seen, "x-forwarded-host"), ["app.test"]);

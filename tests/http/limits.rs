@@ -283,3 +283,31 @@ async fn an_answer_in_bad_chunks_never_looks_whole() {
         assert!(!answer.ends_with("0\r\n\r\n"), "{chunks}: {answer}");
     }
 }
+
+#[tokio::test]
+async fn a_node_that_stalls_in_its_answer_is_ended_and_never_looks_whole() {
+    let (nodes, gateway) = gateway(1, |config| config.timeouts.body_stall = SHORT).await;
+    let mut client = Peer::connect(gateway.address).await;
+    client.say(get("/__test/stall?n=10&of=20")).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.body.len(), answer.whole), (10, Whole::No));
+    assert_eq!(gateway.status().await.nodes[0].abandoned, 1);
+    nodes[0].release();
+}
+
+#[tokio::test]
+async fn an_event_stream_may_be_silent_whatever_was_asked_for() {
+    let node = RawNode::start(|mut peer, _| async move {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+        peer.say(head).await;
+        // The subject: silence beyond the limit, and beyond the tick that would see it.
+        tokio::time::sleep(2 * SHORT + Duration::from_secs(1)).await;
+        peer.say("data: late\n\n").await;
+    })
+    .await;
+    let gateway =
+        raw_node::gateway_over(&[&node], |config| config.timeouts.body_stall = SHORT).await;
+    let mut client = Peer::connect(gateway.address).await;
+    let answer = client.ask(&get("/api/chat:ask")).await;
+    assert_eq!((answer.text().as_str(), answer.whole), ("data: late\n\n", Whole::Yes));
+}

@@ -173,3 +173,30 @@ async fn a_status_never_ejects_for_clients_could_provoke_it() {
     }
     assert!(gateway.status().await.nodes.iter().all(|node| !node.ejected));
 }
+
+#[tokio::test]
+async fn an_upgrade_makes_no_call_of_the_api_repeatable_and_ejects_nobody() {
+    let (one, two) = (resetting().await, resetting().await);
+    let gateway = raw_node::gateway_over(&[&one, &two], health_sleeps).await;
+    for (asked, target) in
+        ["/api/users:destroy", "/api/app:restart", "/anything"].into_iter().enumerate()
+    {
+        for protocol in ["websocket", "custom"] {
+            let before = one.heads().len() + two.heads().len();
+            let request = get(target).replacen(
+                "\r\n\r\n",
+                &format!("\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n"),
+                1,
+            );
+            assert_eq!(Peer::connect(gateway.address).await.ask(&request).await.status, 502);
+            let tries = one.heads().len() + two.heads().len() - before;
+            // A handshake outside the API has done nothing until it is answered.
+            assert_eq!(tries, if asked == 2 { 2 } else { 1 }, "{target} {protocol}");
+        }
+    }
+    for _ in 0..10 {
+        let request = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n";
+        Peer::connect(gateway.address).await.ask(request).await;
+    }
+    assert!(gateway.status().await.nodes.iter().all(|node| !node.ejected));
+}

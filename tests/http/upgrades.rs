@@ -165,6 +165,21 @@ async fn a_node_that_does_not_agree_makes_no_tunnel() {
 }
 
 #[tokio::test]
+async fn a_node_that_agrees_to_something_else_is_a_bad_gateway() {
+    for lines in ["Connection: Upgrade\r\nUpgrade: other\r\n", "Upgrade: websocket\r\n", ""] {
+        let node = RawNode::start(move |mut peer, _| async move {
+            peer.say(format!("HTTP/1.1 101 Switching Protocols\r\n{lines}\r\nhello")).await;
+            peer.rest().await;
+        })
+        .await;
+        let gateway = raw_node::gateway_over(&[&node], |_| {}).await;
+        let mut client = Peer::connect(gateway.address).await;
+        assert_eq!(client.ask(HANDSHAKE).await.status, 502, "{lines:?}");
+        assert_eq!(gateway.status().await.nodes[0].tunnels, 0, "{lines:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_upgrades_what_did_not_ask_is_a_bad_gateway() {
     let node = RawNode::start(|mut peer, _| async move {
         peer.say("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
