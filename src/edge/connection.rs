@@ -212,10 +212,12 @@ async fn linger(mut stream: Stream) {
         let mut drained = 0;
         while drained < LINGER_BYTES_MAX {
             match stream.read(&mut scratch).await {
-                Ok(0) | Err(_) => break,
+                Ok(0) | Err(_) => return,
                 Ok(count) => drained += count,
             }
         }
+        // It sends and sends: left unread it stops, and has the time to see our answer.
+        std::future::pending::<()>().await;
     };
     // Whoever has not finished by then is not waited for.
     let _ = timeout(LINGER_TIME, drain).await;

@@ -200,12 +200,15 @@ async fn an_early_answer_reaches_a_client_that_still_uploads() {
             );
             let _ = write.write_all(head.as_bytes()).await;
             let piece = vec![b'x'; 64 * 1024];
-            // Until the answer makes it pointless.
-            while write.write_all(&piece).await.is_ok() {}
+            let mut sent = 0;
+            // The answer may make it pointless.
+            while sent < LARGE && write.write_all(&piece).await.is_ok() {
+                sent += piece.len();
+            }
         });
         let mut text = Vec::new();
         let mut read = read;
-        // The end may be a reset: we go on sending after the answer.
+        // The end may be a reset: we may go on sending after the answer.
         let reading = tokio::io::AsyncReadExt::read_to_end(&mut read, &mut text);
         let _ = tokio::time::timeout(crate::common::PATIENCE, reading).await.expect("an end");
         let text = String::from_utf8_lossy(&text);

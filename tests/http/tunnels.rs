@@ -1,6 +1,7 @@
 //! How tunnels end: by a switch, with their node, or on a rude side's account.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use drawspan::standin::{Outcome, State};
@@ -58,11 +59,18 @@ async fn the_close_stands_at_a_frame_boundary_between_fragments_too() {
 async fn a_frame_that_is_under_way_ends_before_the_close() {
     let go_on = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
     let waits = go_on.clone();
+    let opened = AtomicUsize::new(0);
     let node = RawNode::start(move |mut peer, _| {
         let waits = waits.clone();
+        let first = opened.fetch_add(1, Ordering::Relaxed) == 0;
         async move {
             let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
                         Upgrade: websocket\r\n\r\n";
+            if !first {
+                peer.say(head).await;
+                peer.rest().await;
+                return;
+            }
             peer.say([head.as_bytes(), &[TEXT, 10], b"half "].concat()).await;
             waits.acquire().await.expect("open").forget();
             // The rest, and a frame that comes too late.
@@ -74,12 +82,13 @@ async fn a_frame_that_is_under_way_ends_before_the_close() {
     let gateway = raw_node::gateway_over(&[&node], |_| {}).await;
     let mut client = open(gateway.address).await;
     assert_eq!(client.take(7).await, [&[TEXT, 10][..], b"half "].concat());
+    // Tunnels are asked to close in the order in which they were opened: once the second has heard
+    // it, so has the first.
+    let mut second = open(gateway.address).await;
     let switching = switch(&gateway, "maintenance");
     let answering = async {
-        eventually("the switch has come", async || {
-            gateway.status().await.mode.kind == "maintenance"
-        })
-        .await;
+        assert_eq!(frame(&mut second).await, Some((CLOSE, RESTART.to_vec())));
+        second.say(masked(CLOSE, &RESTART)).await;
         go_on.add_permits(1);
         assert_eq!(client.take(5).await, b"whole");
         assert_eq!(frame(&mut client).await, Some((CLOSE, RESTART.to_vec())));
@@ -118,7 +127,7 @@ async fn a_close_of_the_node_reaches_the_client_as_it_is() {
     assert_eq!(frame(&mut client).await, Some((CLOSE, 1001_u16.to_be_bytes().to_vec())));
     client.say(masked(CLOSE, &1001_u16.to_be_bytes())).await;
     assert_eq!(client.rest().await, b"");
-    assert_eq!(nodes[0].open_websockets(), 0);
+    eventually("the node is rid of it", async || nodes[0].open_websockets() == 0).await;
 }
 
 #[tokio::test]
