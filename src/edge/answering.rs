@@ -173,8 +173,9 @@ impl Answering {
             Ok(data) => self.unsent.put(data),
             Err(frame) => self.end(&frame.into_trailers().unwrap_or_default()),
         }
-        if self.body.is_ended() {
-            self.end(&HeaderMap::new());
+        // The end of a chunked body is written behind its last piece, not before it.
+        if self.framing != Framing::Chunked && self.body.is_ended() {
+            self.framing = Framing::Ended;
         }
     }
 

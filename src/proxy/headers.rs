@@ -141,12 +141,11 @@ pub fn towards_node(
             || *name == EXPECT
             || (untrusted && (*name == FORWARDED || *name == X_REAL_IP))
     });
-    if untrusted {
-        // Whatever a made-up line of this family would make a node, or what stands before it, think.
-        let forged = |name: &&HeaderName| name.as_str().starts_with("x-forwarded-");
-        for name in headers.keys().filter(forged).cloned().collect::<Vec<_>>() {
-            headers.remove(name);
-        }
+    let forged = |name: &&HeaderName| {
+        is_disguised(name) || untrusted && name.as_str().starts_with("x-forwarded-")
+    };
+    for name in headers.keys().filter(forged).cloned().collect::<Vec<_>>() {
+        headers.remove(name);
     }
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -172,6 +171,26 @@ pub fn towards_node(
         }
     }
     headers.insert(X_REQUEST_ID, id.clone());
+}
+
+/// Is this a line that frames a message or tells its origin, with `_` for `-`? What stands behind us
+/// may read both as one (CGI does), and we have checked only one of them (pingora#674).
+fn is_disguised(name: &HeaderName) -> bool {
+    const MEANT: [&str; 8] = [
+        "connection",
+        "content-length",
+        "forwarded",
+        "host",
+        "transfer-encoding",
+        "upgrade",
+        "x-real-ip",
+        "x-request-id",
+    ];
+    if !name.as_str().contains('_') {
+        return false;
+    }
+    let plain = name.as_str().replace('_', "-");
+    MEANT.contains(&plain.as_str()) || plain.starts_with("x-forwarded-")
 }
 
 fn set_or_remove(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {

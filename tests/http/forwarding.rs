@@ -39,10 +39,14 @@ async fn what_an_unknown_client_says_of_its_origin_is_replaced() {
     let (_nodes, gateway) = gateway(1, |_| {}).await;
     let lines = "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 7.7.7.7\r\nForwarded: for=6.6.6.6\r\n\
                  X-Real-IP: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.test\r\n\
-                 X-Forwarded-Port: 1\r\nX-Forwarded-Server: evil.test\r\n";
+                 X-Forwarded-Port: 1\r\nX-Forwarded-Server: evil.test\r\n\
+                 X_Forwarded_For: 6.6.6.6\r\nContent_Length: 5\r\nMy_Own: kept\r\n";
     let seen = echo(gateway.address, lines).await.json();
     assert!(sent(&seen, "x-forwarded-port").is_empty());
     assert!(sent(&seen, "x-forwarded-server").is_empty());
+    assert!(sent(&seen, "x_forwarded_for").is_empty());
+    assert!(sent(&seen, "content_length").is_empty());
+    assert_eq!(sent(&seen, "my_own"), ["kept"]);
     assert_eq!(sent(&seen, "x-forwarded-for"), ["127.0.0.1"]);
     assert_eq!(sent(&seen, "x-forwarded-proto"), ["http"]);
     assert_eq!(sent(&seen, "x-forwarded-host"), ["app.test"]);
