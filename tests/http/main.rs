@@ -5,6 +5,7 @@ mod common;
 
 mod attacks;
 mod counting;
+mod cuts;
 mod exchange;
 mod forwarding;
 mod limits;
