@@ -5,11 +5,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use http_body::Frame;
 
-use crate::http1::{self, RequestHead};
-use crate::proxy::{Client, ResponseBody, Worker};
+use crate::http1::{self, Lines, RequestHead};
+use crate::proxy::{Client, Response, ResponseBody, Worker};
 use crate::upstream::Unsent;
 
 /// What of a request decides how its answer is written.
@@ -103,9 +103,8 @@ enum Framing {
 
 impl Answering {
     /// Prepares `response` for whoever asked. Writes nothing.
-    pub fn new(response: Response<ResponseBody>, asking: Asking) -> Self {
-        let (parts, body) = response.into_parts();
-        let (status, mut headers) = (parts.status, parts.headers);
+    pub fn new(response: Response, asking: Asking) -> Self {
+        let Response { status, mut headers, body } = response;
         let framing = framing(status, &mut headers, &body, asking);
         let after = match framing {
             Framing::UntilClose => After::Close,
@@ -117,7 +116,7 @@ impl Answering {
         }
         let mut head = Vec::with_capacity(HEAD_GUESS);
         http1::put_status_line(&mut head, status);
-        http1::put_lines(&mut head, &headers);
+        headers.put(&mut head);
         Self { body, framing, trailers: asking.trailers, unsent: Unsent::new(head), after }
     }
 
@@ -200,7 +199,7 @@ const HEAD_GUESS: usize = 1024;
 /// Decides how the body's end is found, and says so in the head.
 fn framing(
     status: StatusCode,
-    headers: &mut HeaderMap,
+    headers: &mut Lines,
     body: &ResponseBody,
     asking: Asking,
 ) -> Framing {
@@ -212,14 +211,14 @@ fn framing(
     if let ResponseBody::Ready(bytes) = body {
         // Our own words: whatever is asked for, they have a length.
         let length = bytes.as_ref().map_or(0, Bytes::len);
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        headers.set(CONTENT_LENGTH, HeaderValue::from(length));
     }
     match (asking.body, body.left()) {
         (BodyWanted::No, _) => Framing::Ended,
         (BodyWanted::Yes, Some(0)) => Framing::Ended,
         (BodyWanted::Yes, Some(_)) => Framing::Sized,
         (BodyWanted::Yes, None) if asking.version == Version::HTTP_11 => {
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            headers.set(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             Framing::Chunked
         }
         (BodyWanted::Yes, None) => Framing::UntilClose,
@@ -227,12 +226,12 @@ fn framing(
 }
 
 /// Tells the client what becomes of the connection, where it would expect otherwise.
-fn tell(headers: &mut HeaderMap, version: Version, after: After) {
+fn tell(headers: &mut Lines, version: Version, after: After) {
     match after {
-        After::Close => headers.insert(CONNECTION, HeaderValue::from_static("close")),
+        After::Close => headers.set(CONNECTION, HeaderValue::from_static("close")),
         After::Keep if version == Version::HTTP_10 => {
-            headers.insert(CONNECTION, HeaderValue::from_static("keep-alive"))
+            headers.set(CONNECTION, HeaderValue::from_static("keep-alive"));
         }
-        After::Keep => None,
-    };
+        After::Keep => {}
+    }
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use http::{Response, StatusCode};
+use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -16,7 +16,7 @@ use super::answering::{After, Answering, Asking, Broken};
 use crate::http1::RequestHead;
 use crate::model::limits::{DISCARD_BYTES_MAX, HALF_CLOSE_TIME, LINGER_BYTES_MAX, LINGER_TIME};
 use crate::proxy::{
-    self, Client, ClientPhase, InboundError, Left, Peer, ResponseBody, Upgrade, Worker,
+    self, Client, ClientPhase, InboundError, Left, Peer, Response, Upgrade, Worker,
 };
 use crate::upstream::Stream;
 
@@ -105,7 +105,7 @@ impl Session {
         // Dropping the work cancels the node's request.
         let response = self.while_there(|cx| Pin::new(&mut served).poll(cx)).await?;
         drop(served);
-        let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let upgraded = response.status == StatusCode::SWITCHING_PROTOCOLS;
         let after = if upgraded {
             After::Keep
         } else if self.must_end(&upgrade) {
@@ -151,7 +151,7 @@ impl Session {
     }
 
     /// Writes an answer; tells what becomes of the connection.
-    async fn answer(&self, response: Response<ResponseBody>, asking: Asking) -> Result<After, End> {
+    async fn answer(&self, response: Response, asking: Asking) -> Result<After, End> {
         let mut answering = Answering::new(response, asking);
         let answered =
             self.while_there(|cx| answering.poll(cx, &self.client, &self.worker)).await?;
@@ -168,7 +168,7 @@ impl Session {
         }
     }
 
-    async fn say_last(&self, response: Response<ResponseBody>) -> End {
+    async fn say_last(&self, response: Response) -> End {
         match self.answer(response, Asking::unread()).await {
             Ok(_) => End::Said,
             Err(end) => end,

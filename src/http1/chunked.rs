@@ -7,7 +7,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 
-use super::head::{put_lines, take_trailers};
+use super::head::take_trailers;
+use super::lines::put_line;
 use super::{Decoded, Malformed};
 use crate::model::limits::CHUNK_EXTENSION_BYTES_MAX;
 
@@ -25,7 +26,10 @@ pub fn put_chunk_size(into: &mut Vec<u8>, bytes: usize) {
 /// Appends what ends a chunked body, with its `trailers`.
 pub fn put_last_chunk(into: &mut Vec<u8>, trailers: &HeaderMap) {
     into.extend_from_slice(b"0\r\n");
-    put_lines(into, trailers);
+    for (name, value) in trailers {
+        put_line(into, name.as_str().as_bytes(), value.as_bytes());
+    }
+    into.extend_from_slice(b"\r\n");
 }
 
 /// Takes chunks apart.

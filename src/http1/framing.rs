@@ -2,9 +2,9 @@
 //! about it, or one thing in an odd way, is refused (CVE-2026-2835, RUSTSEC-2021-0020).
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 
-use super::{Malformed, ResponseHead};
+use super::{Lines, Malformed, ResponseHead};
 
 /// How a body's end is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum BodyLength {
 ///
 /// # Errors
 /// [`Malformed::Framing`].
-pub fn of_request(version: Version, headers: &HeaderMap) -> Result<BodyLength, Malformed> {
+pub fn of_request(version: Version, headers: &Lines) -> Result<BodyLength, Malformed> {
     declared(version, headers).map(|declared| declared.unwrap_or(BodyLength::None))
 }
 
@@ -37,9 +37,9 @@ pub fn of_response(method: &Method, head: &ResponseHead) -> Result<BodyLength, M
     Ok(if bodiless { BodyLength::None } else { declared.unwrap_or(BodyLength::UntilClose) })
 }
 
-fn declared(version: Version, headers: &HeaderMap) -> Result<Option<BodyLength>, Malformed> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+fn declared(version: Version, headers: &Lines) -> Result<Option<BodyLength>, Malformed> {
+    let mut codings = headers.get_all(&TRANSFER_ENCODING);
+    let mut lengths = headers.get_all(&CONTENT_LENGTH);
     let (coding, length) = (codings.next(), lengths.next());
     if codings.next().is_some() || lengths.next().is_some() {
         return Err(Malformed::Framing("a framing header stands twice"));
@@ -49,11 +49,11 @@ fn declared(version: Version, headers: &HeaderMap) -> Result<Option<BodyLength>,
         (Some(_), None) if version != Version::HTTP_11 => {
             Err(Malformed::Framing("Transfer-Encoding in HTTP/1.0"))
         }
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+        (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => {
             Ok(Some(BodyLength::Chunked))
         }
         (Some(_), None) => Err(Malformed::Framing("a Transfer-Encoding other than chunked")),
-        (None, Some(length)) => content_length(length.as_bytes()).map(Some),
+        (None, Some(length)) => content_length(length).map(Some),
         (None, None) => Ok(None),
     }
 }
@@ -78,13 +78,13 @@ mod tests {
 
     use super::*;
 
-    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+    fn map(lines: &[(&'static str, &'static str)]) -> Lines {
         let line = |(name, value): &(&'static str, &'static str)| {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
-        let mut headers = HeaderMap::new();
+        let mut headers = Lines::default();
         for (name, value) in lines.iter().map(line) {
-            headers.append(name, value);
+            headers.add(name, value);
         }
         headers
     }

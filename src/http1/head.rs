@@ -7,6 +7,7 @@ use http::header::{CONNECTION, EXPECT, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
 use super::Malformed;
+use super::lines::{Lines, elements};
 use crate::model::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 
 /// A request's head.
@@ -15,7 +16,7 @@ pub struct RequestHead {
     pub method: Method,
     pub target: Uri,
     pub version: Version,
-    pub headers: HeaderMap,
+    pub headers: Lines,
 }
 
 /// A response's head.
@@ -23,7 +24,7 @@ pub struct RequestHead {
 pub struct ResponseHead {
     pub version: Version,
     pub status: StatusCode,
-    pub headers: HeaderMap,
+    pub headers: Lines,
 }
 
 impl ResponseHead {
@@ -50,31 +51,22 @@ impl RequestHead {
 
     /// Does it wait to be told to send its body? (RFC 9110 section 10.1.1)
     pub fn expects_continue(&self) -> bool {
-        let expects = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-        self.version == Version::HTTP_11 && self.headers.get(EXPECT).is_some_and(expects)
+        let expects = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
+        self.version == Version::HTTP_11 && self.headers.get(&EXPECT).is_some_and(expects)
     }
 }
 
 /// Is the connection to close behind the message of this head?
-pub fn says_close(headers: &HeaderMap) -> bool {
+pub fn says_close(headers: &Lines) -> bool {
     lists(headers, &CONNECTION, b"close")
 }
 
-/// Is `option` in the lists of these lines, their parameters aside?
-fn lists(headers: &HeaderMap, name: &HeaderName, option: &[u8]) -> bool {
-    headers.get_all(name).iter().any(|line| {
-        let mut options = line.as_bytes().split(|byte| *byte == b',');
-        options.any(|said| {
-            let said = said.split(|byte| *byte == b';').next().unwrap_or_default();
-            said.trim_ascii().eq_ignore_ascii_case(option)
-        })
-    })
+fn lists(headers: &Lines, name: &HeaderName, option: &[u8]) -> bool {
+    elements(headers.get_all(name)).any(|said| said.eq_ignore_ascii_case(option))
 }
 
-/// Header lines that whoever passes a head on adds to it: room for them is made at once.
-const LINES_ADDED: usize = 4;
-
-type Lines<'a> = [MaybeUninit<httparse::Header<'a>>; HEADERS_MAX];
+/// Where the parser puts the lines.
+type Room<'a> = [MaybeUninit<httparse::Header<'a>>; HEADERS_MAX];
 
 /// Takes a whole request head off the front of `buffer`; `None` while there is more to come. Empty
 /// lines before it are dropped (RFC 9112 section 2.2).
@@ -97,7 +89,7 @@ pub fn take_request_head(buffer: &mut BytesMut) -> Result<Option<RequestHead>, M
 }
 
 fn parse_request(head: &Bytes) -> Result<RequestHead, Malformed> {
-    let mut lines: Lines<'_> = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut lines: Room<'_> = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_request_with_uninit_headers(
         &mut request,
@@ -115,7 +107,7 @@ fn parse_request(head: &Bytes) -> Result<RequestHead, Malformed> {
         method: method.map_err(|_| Malformed::Head("the method"))?,
         target: Uri::from_maybe_shared(target).map_err(|_| Malformed::Head("the target"))?,
         version,
-        headers: header_map(request.headers, head)?,
+        headers: Lines::read(request.headers, head),
     })
 }
 
@@ -126,7 +118,7 @@ fn parse_request(head: &Bytes) -> Result<RequestHead, Malformed> {
 pub fn take_response_head(buffer: &mut BytesMut) -> Result<Option<ResponseHead>, Malformed> {
     let Some(end) = section_end(buffer)? else { return Ok(None) };
     let head = buffer.split_to(end).freeze();
-    let mut lines: Lines<'_> = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut lines: Room<'_> = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
         &mut response,
@@ -142,7 +134,7 @@ pub fn take_response_head(buffer: &mut BytesMut) -> Result<Option<ResponseHead>,
     Ok(Some(ResponseHead {
         version,
         status: status.ok_or(Malformed::Head("no such status"))?,
-        headers: header_map(response.headers, &head)?,
+        headers: Lines::read(response.headers, &head),
     }))
 }
 
@@ -203,9 +195,9 @@ fn refusal(error: httparse::Error) -> Malformed {
     }
 }
 
-/// Values share the memory of `section`, of which `lines` are parts.
+/// Trailers, as everybody else knows them.
 fn header_map(lines: &[httparse::Header<'_>], section: &Bytes) -> Result<HeaderMap, Malformed> {
-    let mut headers = HeaderMap::with_capacity(lines.len() + LINES_ADDED);
+    let mut headers = HeaderMap::with_capacity(lines.len());
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes());
         let name = name.map_err(|_| Malformed::Head("a header's name"))?;
@@ -216,13 +208,13 @@ fn header_map(lines: &[httparse::Header<'_>], section: &Bytes) -> Result<HeaderM
 }
 
 /// Appends a request's head in HTTP/1.1, with its empty line.
-pub fn put_request_head(into: &mut Vec<u8>, method: &Method, target: &Uri, headers: &HeaderMap) {
-    into.extend_from_slice(method.as_str().as_bytes());
+pub fn put_request_head(into: &mut Vec<u8>, head: &RequestHead) {
+    into.extend_from_slice(head.method.as_str().as_bytes());
     into.push(b' ');
-    let target = target.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let target = head.target.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     into.extend_from_slice(target.as_bytes());
     into.extend_from_slice(b" HTTP/1.1\r\n");
-    put_lines(into, headers);
+    head.headers.put(into);
 }
 
 /// Appends a status line in HTTP/1.1, whatever the client speaks (RFC 9110 section 6.2).
@@ -234,24 +226,10 @@ pub fn put_status_line(into: &mut Vec<u8>, status: StatusCode) {
     into.extend_from_slice(b"\r\n");
 }
 
-/// Appends one header line.
-pub fn put_line(into: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
-    into.extend_from_slice(name.as_str().as_bytes());
-    into.extend_from_slice(b": ");
-    into.extend_from_slice(value.as_bytes());
-    into.extend_from_slice(b"\r\n");
-}
-
-/// Appends header lines and the empty one that ends them.
-pub fn put_lines(into: &mut Vec<u8>, headers: &HeaderMap) {
-    for (name, value) in headers {
-        put_line(into, name, value);
-    }
-    into.extend_from_slice(b"\r\n");
-}
-
 #[cfg(test)]
 mod tests {
+    use http::header::{SERVER, SET_COOKIE};
+
     use super::*;
 
     fn taken(text: &str) -> Result<Option<ResponseHead>, Malformed> {
@@ -265,14 +243,10 @@ mod tests {
         );
         let head = take_response_head(&mut buffer).expect("well-formed").expect("whole");
         assert_eq!((head.status, head.version), (StatusCode::NOT_FOUND, Version::HTTP_11));
-        let cookies: Vec<_> = head.headers.get_all("set-cookie").iter().collect();
-        assert_eq!(cookies, ["1", "2"]);
-        assert_eq!((&head.headers["server"], &head.headers["x"]), (&value("a"), &value("")));
+        let cookies: Vec<_> = head.headers.get_all(&SET_COOKIE).collect();
+        assert_eq!(cookies, [b"1", b"2"]);
+        assert_eq!(head.headers.text(&SERVER), Some("a"));
         assert_eq!(&buffer[..], b"rest");
-    }
-
-    fn value(text: &'static str) -> HeaderValue {
-        HeaderValue::from_static(text)
     }
 
     #[test]
@@ -366,12 +340,11 @@ mod tests {
 
     #[test]
     fn a_request_head_is_written_as_a_node_reads_it() {
-        let mut headers = HeaderMap::new();
-        headers.append("host", HeaderValue::from_static("example.org"));
-        headers.append("accept", HeaderValue::from_static("*/*"));
+        let text = "GET /a?b=c HTTP/1.0\r\nHost: example.org\r\naccept:*/*\r\n\r\n";
+        let head = take_request_head(&mut BytesMut::from(text)).expect("well-formed");
         let mut bytes = Vec::new();
-        put_request_head(&mut bytes, &Method::GET, &"/a?b=c".parse().expect("a URI"), &headers);
+        put_request_head(&mut bytes, &head.expect("whole"));
         let text = String::from_utf8(bytes).expect("text");
-        assert_eq!(text, "GET /a?b=c HTTP/1.1\r\nhost: example.org\r\naccept: */*\r\n\r\n");
+        assert_eq!(text, "GET /a?b=c HTTP/1.1\r\nHost: example.org\r\naccept: */*\r\n\r\n");
     }
 }

@@ -7,14 +7,16 @@ mod body;
 mod chunked;
 mod framing;
 mod head;
+mod lines;
 
 pub use body::{BodyDecoder, CutShort, Decoded};
 pub use chunked::{put_chunk_size, put_last_chunk};
 pub use framing::{BodyLength, content_length, of_request, of_response};
 pub use head::{
-    RequestHead, ResponseHead, put_line, put_lines, put_request_head, put_status_line, says_close,
-    take_request_head, take_response_head,
+    RequestHead, ResponseHead, put_request_head, put_status_line, says_close, take_request_head,
+    take_response_head,
 };
+pub use lines::{Lines, elements, is, put_line};
 
 use crate::model::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 

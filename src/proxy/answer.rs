@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use http::header::{CONNECTION, DATE};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderValue, StatusCode, Version};
 
-use super::body::{NodeBody, RequestBody, ResponseBody};
+use super::body::{NodeBody, RequestBody, Response, ResponseBody};
 use super::client::{BodyFault, Client, Patience};
 use super::decide::{self, Refusal};
 use super::forward::{Answer, Forward, ForwardError};
@@ -13,15 +13,15 @@ use super::headers;
 use super::journey::Journey;
 use super::tunnel::{Kind, Tunnel};
 use super::worker::Worker;
-use crate::http1::{self, Malformed, ResponseHead};
+use crate::http1::{self, Lines, Malformed};
 use crate::notice::{self, Answer as OwnAnswer, Side};
 use crate::routing::NodeIndex;
-use crate::upstream::{Exchange, SentInformational};
+use crate::upstream::{Exchange, Request, SentInformational};
 
 impl Forward {
     /// Passes a node's answer on.
     #[expect(clippy::boxed_local, reason = "it comes boxed: to unbox it for the call is a copy")]
-    pub(super) fn answer(self: Box<Self>, answer: Box<Answer>) -> Response<ResponseBody> {
+    pub(super) fn answer(self: Box<Self>, answer: Box<Answer>) -> Response {
         let node = answer.attempt.node();
         let Self { worker, client, mut journey, .. } = *self;
         let Answer { exchange: Exchange { mut head, rest }, attempt } = *answer;
@@ -31,16 +31,14 @@ impl Forward {
             client.has_patience(Patience::Endless);
         }
         let body = NodeBody::new(rest, attempt, journey, worker, client);
-        response(head, ResponseBody::Node(Box::new(body)))
+        let body = ResponseBody::Node(Box::new(body));
+        Response { status: head.status, headers: head.headers, body }
     }
 
     /// The node agreed to an upgrade. Only now is there a tunnel, and only if the table still
     /// allows it: from that look to the tunnel's count there is no await. `Err` is a handshake
     /// that has to be tried again: its node was removed while it agreed.
-    pub(super) fn upgrade(
-        self: Box<Self>,
-        answer: Box<Answer>,
-    ) -> Result<Response<ResponseBody>, Again> {
+    pub(super) fn upgrade(self: Box<Self>, answer: Box<Answer>) -> Result<Response, Again> {
         let Answer { exchange, attempt } = *answer;
         let node = attempt.node();
         if !self.asked.upgrade.is_granted_by(&exchange.head.headers) {
@@ -58,7 +56,8 @@ impl Forward {
         attempt.completed();
         let kind = if asked.upgrade.is_websocket() { Kind::WebSocket } else { Kind::Raw };
         client.leave_tunnel(Tunnel::new(worker, journey, kind, (node, stream, early)));
-        Ok(response(head, ResponseBody::Ready(None)))
+        let body = ResponseBody::Ready(None);
+        Ok(Response { status: head.status, headers: head.headers, body })
     }
 
     /// An answer of our own to a request that got none.
@@ -67,7 +66,7 @@ impl Forward {
         self: Box<Self>,
         error: &ForwardError,
         node: Option<NodeIndex>,
-    ) -> Response<ResponseBody> {
+    ) -> Response {
         let Self { worker, client, mut journey, .. } = *self;
         let own = match error {
             ForwardError::NoNode(_) | ForwardError::Cut => Own::Notice(worker.why_notice()),
@@ -92,14 +91,6 @@ impl Forward {
     }
 }
 
-/// A node's head with what the client gets as its body.
-fn response(head: ResponseHead, body: ResponseBody) -> Response<ResponseBody> {
-    let mut response = Response::new(body);
-    *response.status_mut() = head.status;
-    *response.headers_mut() = head.headers;
-    response
-}
-
 /// A request that goes round once more.
 pub(super) type Again = (Box<Forward>, Box<Request<RequestBody>>);
 
@@ -111,7 +102,7 @@ enum Own {
 }
 
 impl Own {
-    fn response(self, worker: &Worker, journey: &Journey) -> Response<ResponseBody> {
+    fn response(self, worker: &Worker, journey: &Journey) -> Response {
         match self {
             Self::Notice(why) => {
                 own_response(worker.notice.answer(why, journey.class()), journey, worker.date())
@@ -129,19 +120,12 @@ impl Own {
     }
 }
 
-fn own_response(
-    answer: &OwnAnswer,
-    journey: &Journey,
-    date: HeaderValue,
-) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::Ready(Some(answer.body.clone())));
-    *response.status_mut() = answer.status;
-    for (name, value) in &answer.headers {
-        response.headers_mut().insert(name, value.clone());
-    }
-    response.headers_mut().insert(headers::X_REQUEST_ID, journey.id.clone());
-    response.headers_mut().insert(DATE, date);
-    response
+fn own_response(answer: &OwnAnswer, journey: &Journey, date: HeaderValue) -> Response {
+    let mut headers: Lines = answer.headers.iter().map(|(name, value)| (name, value)).collect();
+    headers.add(headers::X_REQUEST_ID, journey.id.clone());
+    headers.add(DATE, date);
+    let body = ResponseBody::Ready(Some(answer.body.clone()));
+    Response { status: answer.status, headers, body }
 }
 
 /// A request that no node should see.
@@ -150,23 +134,19 @@ pub(super) fn refused(
     client: &Rc<Client>,
     mut journey: Box<Journey>,
     refusal: Refusal,
-) -> Response<ResponseBody> {
+) -> Response {
     tracing::debug!(%refusal, client = %client.address, "refused");
     let own = Own::Error(refusal.status(), Side::Client);
     let mut response = own.response(worker, &journey);
     // Where its end is in doubt, nothing that follows on the connection can be trusted.
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response.headers.set(CONNECTION, HeaderValue::from_static("close"));
     journey.own_answer(&response, None);
     client.request_ended(worker.now_ms());
     response
 }
 
 /// Bytes that are no request: answered, counted and logged like one that is refused.
-pub fn malformed(
-    worker: &Rc<Worker>,
-    client: &Rc<Client>,
-    malformed: Malformed,
-) -> Response<ResponseBody> {
+pub fn malformed(worker: &Rc<Worker>, client: &Rc<Client>, malformed: Malformed) -> Response {
     client.request_began(worker.now_ms());
     let mut journey = Box::new(Journey::unread(worker, client));
     if let Some(target) = client.inbound.rest_of_target() {

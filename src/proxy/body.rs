@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Body, Frame};
 
 use super::attempt::Attempt;
@@ -13,6 +14,7 @@ use super::headers;
 use super::inbound::InboundError;
 use super::journey::Journey;
 use super::worker::Worker;
+use crate::http1::Lines;
 use crate::upstream::{ExchangeError, ResponseStream};
 
 /// A body ended before its end.
@@ -124,7 +126,15 @@ pub fn poll_discard(
     }
 }
 
-/// What goes to a client.
+/// What a client is answered.
+#[derive(Debug)]
+pub struct Response {
+    pub status: StatusCode,
+    pub headers: Lines,
+    pub body: ResponseBody,
+}
+
+/// What follows its head.
 #[derive(Debug)]
 pub enum ResponseBody {
     /// The gateway's own words.

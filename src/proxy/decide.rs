@@ -98,7 +98,7 @@ fn facts(head: &RequestHead, upgrade: &Upgrade, settings: &Settings) -> RequestF
 
 /// A header's value, where it is text.
 fn text<'a>(head: &'a RequestHead, name: &HeaderName) -> Option<&'a str> {
-    head.headers.get(name).and_then(|value| value.to_str().ok())
+    head.headers.text(name)
 }
 
 fn method(method: &http::Method) -> nocobase::Method {
@@ -116,11 +116,11 @@ fn check_host(head: &RequestHead) -> Result<(), Refusal> {
     if head.target.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(Refusal::Malformed("the target holds user information"));
     }
-    let mut hosts = head.headers.get_all(HOST).iter();
+    let mut hosts = head.headers.get_all(&HOST);
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => Err(Refusal::Malformed("Host stands twice")),
         (None, _) if head.version == Version::HTTP_11 => Err(Refusal::Malformed("no Host")),
-        (Some(host), _) if host.as_bytes().iter().any(|b| b" \t,/@?#\\".contains(b)) => {
+        (Some(host), _) if host.iter().any(|b| b" \t,/@?#\\".contains(b)) => {
             Err(Refusal::Malformed("Host is no authority"))
         }
         (Some(_) | None, _) => Ok(()),
@@ -129,16 +129,17 @@ fn check_host(head: &RequestHead) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, Uri};
+    use http::Uri;
 
     use super::*;
+    use crate::http1::Lines;
 
     #[test]
     fn a_request_names_its_host_once() {
         let host = |values: &[&str]| {
-            let mut headers = HeaderMap::new();
+            let mut headers = Lines::default();
             for value in values {
-                headers.append(HOST, value.parse().expect("a value"));
+                headers.add(HOST, value.parse().expect("a value"));
             }
             let (method, target) = (Method::GET, Uri::from_static("/"));
             check_host(&RequestHead { method, target, version: Version::HTTP_11, headers })

@@ -8,11 +8,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use http::header::{HOST, TRANSFER_ENCODING};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderValue, StatusCode};
 
 use super::answer;
 use super::attempt::{Attempt, CutCause};
-use super::body::{ClientBody, RequestBody, ResponseBody};
+use super::body::{ClientBody, RequestBody, Response};
 use super::client::{BodyFault, Client, Patience};
 use super::decide::{self, Asked};
 use super::headers::{self, Upgrade};
@@ -23,7 +23,8 @@ use crate::http1::{BodyLength, RequestHead};
 use crate::nocobase::{Replay, RequestClass};
 use crate::routing::{NoNode, NodeIndex, Tried};
 use crate::upstream::{
-    self, ConnectError, Exchange, ExchangeError, NodeConnection, SendError, Written, connect,
+    self, ConnectError, Exchange, ExchangeError, NodeConnection, Request, SendError, Written,
+    connect,
 };
 
 /// Why a request got no answer of a node.
@@ -73,12 +74,12 @@ pub fn serve(worker: &Rc<Worker>, client: &Rc<Client>, head: RequestHead) -> Ser
 
 /// An answer, or the work towards one. It cannot fail, only answer with an error.
 pub enum Served {
-    Now(Option<Response<ResponseBody>>),
-    Later(Pin<Box<dyn Future<Output = Response<ResponseBody>>>>),
+    Now(Option<Response>),
+    Later(Pin<Box<dyn Future<Output = Response>>>),
 }
 
 impl Future for Served {
-    type Output = Response<ResponseBody>;
+    type Output = Response;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
@@ -94,15 +95,17 @@ fn outgoing(
     client: &Rc<Client>,
     journey: &Journey,
     asked: &Asked,
-    head: RequestHead,
+    mut head: RequestHead,
 ) -> Request<RequestBody> {
-    let mut headers = head.headers;
+    let headers = &mut head.headers;
     // First of all: Host, and what is derived from it, is that of the target.
-    let uri = headers::origin_form(head.target, &mut headers);
-    headers::towards_node(&mut headers, client, &worker.settings, &journey.id);
-    headers::upgrading(&mut headers, &asked.upgrade);
+    head.target = headers::origin_form(head.target, headers);
+    headers::towards_node(headers, client, &worker.settings, &journey.id);
+    headers::upgrading(headers, &asked.upgrade);
     // HTTP/1.0 need not name a host; HTTP/1.1, in which the node is asked, must (RFC 9112 3.2).
-    headers.entry(HOST).or_insert_with(|| HeaderValue::from_static(""));
+    if !headers.contains(&HOST) {
+        headers.add(HOST, HeaderValue::from_static(""));
+    }
     let body = match asked.body {
         BodyLength::None => RequestBody::Empty,
         BodyLength::Sized(_) | BodyLength::Chunked | BodyLength::UntilClose => {
@@ -110,14 +113,9 @@ fn outgoing(
         }
     };
     if asked.body == BodyLength::Chunked {
-        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        headers.add(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    let mut request = Request::new(body);
-    *request.method_mut() = head.method;
-    *request.uri_mut() = uri;
-    *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = headers;
-    request
+    Request { head, length: asked.body, body }
 }
 
 /// One request on its way, over as many attempts as it takes.
@@ -156,10 +154,7 @@ impl Answer {
 }
 
 impl Forward {
-    async fn run(
-        mut self: Box<Self>,
-        mut request: Box<Request<RequestBody>>,
-    ) -> Response<ResponseBody> {
+    async fn run(mut self: Box<Self>, mut request: Box<Request<RequestBody>>) -> Response {
         let mut trail = Trail::default();
         loop {
             failpoint::pause("forward.pick").await;
@@ -217,7 +212,7 @@ impl Forward {
         attempt.writes(connection.stream(), &self.client, self.asked.facts.guard);
         let (client, version) = (self.client.clone(), self.asked.version);
         let hint = move |head| answer::pass_hint(&client, version, head);
-        match upstream::send(connection, request, self.asked.body, hint).await {
+        match upstream::send(connection, request, hint).await {
             Ok(exchange) => {
                 self.node_answered(node);
                 attempt.answers(exchange.head.status);
@@ -321,7 +316,7 @@ impl Forward {
     /// for may be done twice.
     fn may_run_twice(&self, request: &Request<RequestBody>) -> bool {
         let replayable = self.asked.facts.replay == Replay::Always;
-        replayable && matches!(request.body(), RequestBody::Empty)
+        replayable && matches!(request.body, RequestBody::Empty)
     }
 
     fn node_failed(&self, index: NodeIndex) {

@@ -4,13 +4,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use http::header::USER_AGENT;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, StatusCode, Uri, Version};
 
-use super::body::ResponseBody;
+use super::body::Response;
 use super::client::Client;
 use super::worker::Worker;
 use crate::clock;
-use crate::http1::RequestHead;
+use crate::http1::{Lines, RequestHead};
 use crate::model::{ModeKind, Timestamp};
 use crate::nocobase::RequestClass;
 use crate::routing::NodeIndex;
@@ -65,7 +65,7 @@ impl Journey {
             head_took: None,
             method: head.method.clone(),
             target: head.target.clone(),
-            user_agent: head.headers.get(USER_AGENT).cloned(),
+            user_agent: head.headers.value(&USER_AGENT),
             id: super::headers::request_id(&head.headers),
             class: RequestClass::Asset,
             mode: worker.mode(),
@@ -80,7 +80,7 @@ impl Journey {
     /// Of bytes that are no request: there is nothing to name.
     pub fn unread(worker: &Rc<Worker>, client: &Rc<Client>) -> Self {
         let (method, target) = (Method::GET, Uri::default());
-        let (version, headers) = (Version::HTTP_11, HeaderMap::new());
+        let (version, headers) = (Version::HTTP_11, Lines::default());
         let head = RequestHead { method, target, version, headers };
         let mut journey = Self::begin(worker, client, &head);
         journey.named = Named::No;
@@ -104,10 +104,10 @@ impl Journey {
     }
 
     /// An answer of the gateway's own: small, and ready as a whole.
-    pub fn own_answer(&mut self, response: &Response<ResponseBody>, node: Option<NodeIndex>) {
-        self.answered(response.status(), node);
+    pub fn own_answer(&mut self, response: &Response, node: Option<NodeIndex>) {
+        self.answered(response.status, node);
         if self.method != Method::HEAD {
-            self.bytes_out = response.body().left().unwrap_or(0);
+            self.bytes_out = response.body.left().unwrap_or(0);
         }
         self.completed();
     }

@@ -8,14 +8,25 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
+use http::StatusCode;
 use http_body::{Body, Frame};
 
 use super::sending::Sending;
 use super::{NodeConnection, Stream};
-use crate::http1::{self, BodyDecoder, BodyLength, CutShort, Decoded, Malformed, ResponseHead};
+use crate::http1::{
+    self, BodyDecoder, BodyLength, CutShort, Decoded, Lines, Malformed, RequestHead, ResponseHead,
+};
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A request as a node gets it, in HTTP/1.1.
+#[derive(Debug)]
+pub struct Request<B> {
+    pub head: RequestHead,
+    /// What the head says of the body's end.
+    pub length: BodyLength,
+    pub body: B,
+}
 
 /// Why an exchange broke off.
 #[derive(Debug, thiserror::Error)]
@@ -55,10 +66,9 @@ pub enum Written {
 }
 
 /// An informational (1xx) head that came before the response.
-pub type SentInformational = (StatusCode, HeaderMap);
+pub type SentInformational = (StatusCode, Lines);
 
-/// Sends a request, whose head says that its body is of `length`, and waits for its response
-/// head; `informational` gets the 1xx before it. The first poll writes: the caller's decision to
+/// Sends a request and waits for its response head; `informational` gets the 1xx before it. The first poll writes: the caller's decision to
 /// send and the write have no await between.
 ///
 /// # Errors
@@ -69,14 +79,13 @@ pub type SentInformational = (StatusCode, HeaderMap);
 pub fn send<B>(
     mut connection: NodeConnection,
     request: Box<Request<B>>,
-    length: BodyLength,
     mut informational: impl FnMut(SentInformational),
 ) -> impl Future<Output = Result<Exchange<B>, SendError<B>>>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    let mut sending = Sending::new(request, length);
+    let mut sending = Sending::new(request);
     async move {
         let answered = poll_fn(|cx| {
             // Whether or not all of it is written: the answer may come early.

@@ -14,7 +14,7 @@ mod unsent;
 pub use connect::{ConnectError, connect, tune};
 pub use connection::NodeConnection;
 pub use exchange::{
-    Exchange, ExchangeError, ResponseStream, SendError, SentInformational, Written, send,
+    Exchange, ExchangeError, Request, ResponseStream, SendError, SentInformational, Written, send,
 };
 pub use pool::{Departure, Pool};
 pub use stream::{Stream, Waiting};

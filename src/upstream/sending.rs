@@ -4,10 +4,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, Method};
 use http_body::{Body, Frame};
 
-use super::exchange::{BoxError, ExchangeError};
+use super::exchange::{BoxError, ExchangeError, Request};
 use super::{Stream, Unsent};
 use crate::http1::{self, BodyLength};
 
@@ -49,15 +49,15 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    /// Prepares a request whose head says that its body is of `length`. Writes nothing.
-    pub(super) fn new(request: Box<Request<B>>, length: BodyLength) -> Self {
-        let framing = match length {
+    /// Prepares a request. Writes nothing.
+    pub(super) fn new(request: Box<Request<B>>) -> Self {
+        let framing = match request.length {
             BodyLength::None | BodyLength::UntilClose => Framing::Ended,
             BodyLength::Sized(bytes) => Framing::Sized(bytes),
             BodyLength::Chunked => Framing::Chunked,
         };
         let mut head = Vec::with_capacity(HEAD_GUESS);
-        http1::put_request_head(&mut head, request.method(), request.uri(), request.headers());
+        http1::put_request_head(&mut head, &request.head);
         Self { request, framing, unsent: Unsent::new(head), progress: Progress::Untouched }
     }
 
@@ -96,7 +96,7 @@ where
 
     /// Takes the next piece of the body, if there is one, and frames it.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, ExchangeError> {
-        let polled = Pin::new(self.request.body_mut()).poll_frame(cx);
+        let polled = Pin::new(&mut self.request.body).poll_frame(cx);
         let Poll::Ready(frame) = polled else { return Ok(Poll::Pending) };
         if self.progress == Progress::Untouched {
             self.progress = Progress::Taken;
@@ -153,7 +153,7 @@ where
     }
 
     pub(super) fn method(&self) -> &Method {
-        self.request.method()
+        &self.request.head.method
     }
 
     pub(super) fn into_request(self) -> Box<Request<B>> {

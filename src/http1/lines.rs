@@ -1,0 +1,192 @@
+//! The header lines of a head, as they came: their order, their case, their bytes.
+//!
+//! What was read stays where it was read and is pointed at; what is added stands behind it. Heads
+//! have few lines, and looking one up is a walk.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+
+use crate::model::limits::HEAD_BYTES_MAX;
+
+/// Header lines. Names are compared without case (RFC 9110 section 5.1).
+#[derive(Clone, Debug, Default)]
+pub struct Lines {
+    section: Bytes,
+    read: Vec<Span>,
+    added: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Where in the section a line's name and value stand.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    name: (u16, u16),
+    value: (u16, u16),
+}
+
+const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize, "a span could not point at its end");
+
+impl Lines {
+    /// Of `lines`, which are parts of `section`.
+    pub(super) fn read(lines: &[httparse::Header<'_>], section: &Bytes) -> Self {
+        let begin = section.as_ptr() as usize;
+        let span = |part: &[u8]| {
+            let at = (part.as_ptr() as usize).saturating_sub(begin);
+            let place = |at: usize| u16::try_from(at).unwrap_or(u16::MAX);
+            (place(at), place(at + part.len()))
+        };
+        // An empty value may point anywhere.
+        let value = |part: &[u8]| if part.is_empty() { (0, 0) } else { span(part) };
+        let read = lines
+            .iter()
+            .map(|line| Span { name: span(line.name.as_bytes()), value: value(line.value) });
+        Self { section: section.clone(), read: read.collect(), added: Vec::new() }
+    }
+
+    fn part(&self, (from, to): (u16, u16)) -> &[u8] {
+        self.section.get(usize::from(from)..usize::from(to)).unwrap_or_default()
+    }
+
+    /// Every line, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let read = self.read.iter().map(|span| (self.part(span.name), self.part(span.value)));
+        let added = self.added.iter();
+        read.chain(added.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())))
+    }
+
+    /// The values of the lines of this name, in order.
+    pub fn get_all(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
+        let name = name.as_str();
+        self.iter().filter(move |(other, _)| is(other, name)).map(|(_, value)| value)
+    }
+
+    /// The first value of this name.
+    pub fn get(&self, name: &HeaderName) -> Option<&[u8]> {
+        self.get_all(name).next()
+    }
+
+    /// The first value of this name, where it is text.
+    pub fn text(&self, name: &HeaderName) -> Option<&str> {
+        self.get(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// The first value of this name, to keep.
+    pub fn value(&self, name: &HeaderName) -> Option<HeaderValue> {
+        let value = self.get(name)?;
+        HeaderValue::from_bytes(value).ok()
+    }
+
+    pub fn contains(&self, name: &HeaderName) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Appends a line, whatever there is of its name.
+    pub fn add(&mut self, name: HeaderName, value: HeaderValue) {
+        self.added.push((name, value));
+    }
+
+    /// Makes this the only line of its name.
+    pub fn set(&mut self, name: HeaderName, value: HeaderValue) {
+        self.remove(&name);
+        self.add(name, value);
+    }
+
+    pub fn remove(&mut self, name: &HeaderName) {
+        let name = name.as_str();
+        self.retain(|other| !is(other, name));
+    }
+
+    /// Keeps the lines whose names `keeps` takes.
+    pub fn retain(&mut self, keeps: impl Fn(&[u8]) -> bool) {
+        let Self { section, read, added } = self;
+        read.retain(|Span { name: (from, to), .. }| {
+            keeps(section.get(usize::from(*from)..usize::from(*to)).unwrap_or_default())
+        });
+        added.retain(|(name, _)| keeps(name.as_str().as_bytes()));
+    }
+
+    /// Appends them, and the empty line that ends them.
+    pub fn put(&self, into: &mut Vec<u8>) {
+        into.reserve(self.section.len());
+        for (name, value) in self.iter() {
+            put_line(into, name, value);
+        }
+        into.extend_from_slice(b"\r\n");
+    }
+}
+
+impl<'a> FromIterator<(&'a HeaderName, &'a HeaderValue)> for Lines {
+    fn from_iter<T: IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>>(lines: T) -> Self {
+        let added = lines.into_iter().map(|(name, value)| (name.clone(), value.clone()));
+        Self { added: added.collect(), ..Self::default() }
+    }
+}
+
+/// Is `name`, as it was sent, that of `known`, which is in small letters?
+pub fn is(name: &[u8], known: &str) -> bool {
+    name.len() == known.len() && name.eq_ignore_ascii_case(known.as_bytes())
+}
+
+/// Appends one header line.
+pub fn put_line(into: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    into.extend_from_slice(name);
+    into.extend_from_slice(b": ");
+    into.extend_from_slice(value);
+    into.extend_from_slice(b"\r\n");
+}
+
+/// The elements of comma-separated lists, without their parameters and the blanks around them.
+pub fn elements<'a>(lists: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
+    lists
+        .flat_map(|list| list.split(|byte| *byte == b','))
+        .map(|element| element.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{ACCEPT, HOST};
+
+    use super::*;
+
+    fn lines(text: &'static str) -> Lines {
+        let section = Bytes::from_static(text.as_bytes());
+        let mut lines = [httparse::EMPTY_HEADER; 9];
+        let parsed = httparse::parse_headers(&section, &mut lines);
+        let (_, lines) = parsed.expect("well-formed").unwrap();
+        Lines::read(lines, &section)
+    }
+
+    fn text(lines: &Lines) -> String {
+        let mut bytes = Vec::new();
+        lines.put(&mut bytes);
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[test]
+    fn lines_keep_their_order_and_their_case() {
+        let mut lines = lines("X-B: 1\r\nhost:a \r\nACCEPT:\r\nx-b: 2\r\n\r\n");
+        assert_eq!(lines.get(&HOST), Some(&b"a"[..]));
+        assert_eq!(lines.get(&ACCEPT), Some(&b""[..]));
+        let x_b = HeaderName::from_static("x-b");
+        assert_eq!(lines.get_all(&x_b).collect::<Vec<_>>(), [b"1", b"2"]);
+        lines.set(HOST, HeaderValue::from_static("b"));
+        assert_eq!(text(&lines), "X-B: 1\r\nACCEPT: \r\nx-b: 2\r\nhost: b\r\n\r\n");
+        lines.remove(&x_b);
+        assert_eq!(text(&lines), "ACCEPT: \r\nhost: b\r\n\r\n");
+    }
+
+    #[test]
+    fn what_was_added_is_found_like_what_was_read() {
+        let mut lines = lines("A: b\r\n\r\n");
+        lines.add(HOST, HeaderValue::from_static("a"));
+        assert_eq!((lines.text(&HOST), lines.contains(&ACCEPT)), (Some("a"), false));
+        lines.retain(|name| is(name, "a"));
+        assert_eq!(text(&lines), "A: b\r\n\r\n");
+    }
+
+    #[test]
+    fn a_list_over_several_lines_is_one() {
+        let lists = [&b"a, b;q=1"[..], b" c"];
+        let all: Vec<&[u8]> = elements(lists.into_iter()).collect();
+        assert_eq!(all, [b"a", b"b", b"c"]);
+    }
+}
