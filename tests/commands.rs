@@ -205,5 +205,110 @@ async fn a_call_that_its_node_refuses_does_not_hold_up_the_operator() {
                 Connection: close\r\n\r\n";
     let answer = http(gateway.address, call).await.expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    // The journal may have heard of its beginning; a stop tells it the end.
+    let gateway = restart(gateway, &nodes).await;
     gateway.switch("cluster", "0s").await.expect("nothing ran");
+}
+
+/// A guarded call that its node has in hand: its body is not whole yet.
+struct UnderWay(tokio::net::TcpStream);
+
+impl UnderWay {
+    async fn begin(address: std::net::SocketAddr) -> Self {
+        use tokio::io::AsyncWriteExt;
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("accepted");
+        let head = "POST /api/pm:enable?filterByTk=x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\
+                    Connection: close\r\n\r\n{";
+        stream.write_all(head.as_bytes()).await.expect("taken");
+        Self(stream)
+    }
+
+    /// Sends the rest; the answer.
+    async fn end(mut self) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        self.0.write_all(b"  }").await.expect("taken");
+        let mut answer = String::new();
+        self.0.read_to_string(&mut answer).await.expect("an answer");
+        answer
+    }
+}
+
+async fn objections(gateway: &InProcess, mode: &str) -> Vec<String> {
+    match gateway.switch(mode, "0s").await {
+        Err(ClientError::Problem(problem)) => {
+            problem.objections.into_iter().map(|objection| objection.code).collect()
+        }
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+async fn n2_must_restart(gateway: &InProcess) {
+    eventually("n2 must be restarted", async || {
+        let must = gateway.status().await.must_restart;
+        must.iter().map(|must| must.node.as_str()).eq(["n2"])
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_changes_what_runs_counts_from_its_write_and_not_only_from_its_answer() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    narrow(&gateway).await;
+    let call = UnderWay::begin(gateway.address).await;
+    n2_must_restart(&gateway).await;
+    let refused = ["guarded_call_under_way", "not_restarted"];
+    assert_eq!(objections(&gateway, "cluster").await, refused);
+    // Raising is always allowed, and waits for it.
+    let client = gateway.client.clone();
+    let mut raising = tokio::task::JoinSet::new();
+    raising.spawn(async move { common::switch(&client, "maintenance", "60s").await });
+    eventually("it drains", async || gateway.status().await.switch.is_some_and(|s| s.fenced)).await;
+    assert!(call.end().await.starts_with("HTTP/1.1 200"));
+    raising.join_next().await.expect("one").expect("no panic").expect("raised");
+    all_ready(&gateway, &nodes).await;
+    assert_eq!(objections(&gateway, "cluster").await, ["not_restarted"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_changes_what_runs_and_was_cut_may_have_run() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    narrow(&gateway).await;
+    let _cut = UnderWay::begin(gateway.address).await;
+    n2_must_restart(&gateway).await;
+    let raised = gateway.switch("maintenance", "0s").await.expect("raised");
+    assert_eq!(raised.removed[0].cut, 1);
+    assert_eq!(objections(&gateway, "cluster").await, ["not_restarted"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_orderly_stop_right_after_a_call_that_changes_what_runs_forgets_nothing() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    narrow(&gateway).await;
+    let call = UnderWay::begin(gateway.address).await;
+    n2_must_restart(&gateway).await;
+    assert!(call.end().await.starts_with("HTTP/1.1 200"));
+    let gateway = restart(gateway, &nodes).await;
+    assert_eq!(objections(&gateway, "cluster").await, ["not_restarted"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_traffic_may_not_go_to_a_node_that_a_call_passed_by() {
+    let nodes = nodes(3);
+    let gateway = start(&nodes).await;
+    narrow(&gateway).await;
+    enable(&gateway, &nodes).await;
+    assert_eq!(objections(&gateway, "single n2").await, ["not_restarted"]);
+    gateway.switch("maintenance", "0s").await.expect("raised");
+    gateway.switch("single n1", "0s").await.expect("the call was its own");
+    nodes[1].set_state(State::PortClosed);
+    node_is(&gateway.client, "n2", "down").await;
+    nodes[1].set_state(State::Running);
+    node_is(&gateway.client, "n2", "ready").await;
+    gateway.switch("single n2", "0s").await.expect("it was restarted");
+    assert_eq!(objections(&gateway, "cluster").await, ["not_restarted"], "n3 was not");
+    let must: Vec<_> = gateway.status().await.must_restart;
+    assert!(must.iter().map(|must| (must.node.as_str(), must.kept.as_str())).eq([("n3", "n1")]));
 }

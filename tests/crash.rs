@@ -492,3 +492,29 @@ async fn whichever_write_of_a_start_in_doubt_fails_it_comes_up_raised() {
         comes_up_in_doubt(&mut process, &nodes, "the next start").await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_changes_what_runs_and_is_under_way_at_a_kill_is_not_forgotten() {
+    use tokio::io::AsyncWriteExt;
+    let directory = tempfile::tempdir().expect("a folder");
+    let nodes = nodes(2);
+    let mut process = start(&directory, &nodes, None);
+    let status = process.ready().await;
+    assert!(switch(&process, "single n1", "0s").await);
+    let mut call = tokio::net::TcpStream::connect(&status.listen[0]).await.expect("accepted");
+    // Without the last byte of its body, so that no answer can come.
+    let head = "POST /api/pm:enable HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n";
+    call.write_all(head.as_bytes()).await.expect("taken");
+    common::eventually("it is noted", async || {
+        let status = process.client().status().await;
+        status.is_ok_and(|status| !status.doc.must_restart.is_empty())
+    })
+    .await;
+    process.kill();
+    let mut process = start(&directory, &nodes, None);
+    let status = process.ready().await;
+    let must = status.must_restart.first().expect("the other node");
+    assert_eq!((must.node.as_str(), must.kept.as_str()), ("n2", "n1"));
+    let refused = common::code(common::switch(&process.client(), "cluster", "0s").await);
+    assert_eq!(refused, "refused");
+}

@@ -19,7 +19,8 @@ use crate::control::{self, Access, ControlListener, Role, SocketError, UnknownGr
 use crate::dashboard::{self, Vitals};
 use crate::edge::{self, ListenError, Post, Slots, WorkerThread};
 use crate::engine::{
-    self, Commands, Constants, EngineParts, Event, EventKind, Handle, JournalState, Standing,
+    self, Commands, Constants, EngineParts, Event, EventKind, GuardedCalls, Handle, JournalState,
+    Standing,
 };
 use crate::fence::Line;
 use crate::health::{Health, SystemResolver};
@@ -356,6 +357,7 @@ fn standing(state: &State, opened: &Opened) -> Standing {
         switch: None,
         journal,
         unfenced_workers: Vec::new(),
+        guarded: GuardedCalls { ran: state.guarded.clone(), under_way: Vec::new() },
     }
 }
 

@@ -99,6 +99,11 @@ fn render(status: &StatusDoc, out: &mut dyn Write) -> io::Result<()> {
         let text = format!("workers {:?} do not confirm the routes", status.sick_workers);
         field(out, "sick", &text)?;
     }
+    for must in &status.must_restart {
+        let (node, kept) = (&must.node, &must.kept);
+        let text = format!("{node}: a call that changes what runs passed to {kept}");
+        field(out, "restart", &format!("{text} at {}", must.since))?;
+    }
     for warning in &status.warnings {
         field(out, "warning", warning)?;
     }

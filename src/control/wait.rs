@@ -257,6 +257,7 @@ mod tests {
             switch: None,
             journal: JournalState::Ok,
             unfenced_workers: vec![],
+            must_restart: vec![],
             warnings: vec![],
             nodes: vec![node("n1", NodeRole::Request), node("w1", NodeRole::Worker)],
             listen: vec![],

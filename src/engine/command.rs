@@ -121,6 +121,8 @@ pub enum Objection {
          to {kept}: it may serve a split state"
     )]
     NotRestarted { node: NodeId, since: Timestamp, kept: NodeId },
+    #[error("a call that changes what runs is under way on {node}, which has not answered it yet")]
+    GuardedCallUnderWay { node: NodeId },
 }
 
 impl Objection {
@@ -132,6 +134,7 @@ impl Objection {
             Self::NoNodeReady => "no_node_ready",
             Self::MixedBuilds { .. } => "mixed_builds",
             Self::NotRestarted { .. } => "not_restarted",
+            Self::GuardedCallUnderWay { .. } => "guarded_call_under_way",
         }
     }
 
@@ -142,7 +145,8 @@ impl Objection {
             Self::NotReady { .. }
             | Self::NoNodeReady
             | Self::MixedBuilds { .. }
-            | Self::NotRestarted { .. } => true,
+            | Self::NotRestarted { .. }
+            | Self::GuardedCallUnderWay { .. } => true,
         }
     }
 
@@ -156,6 +160,9 @@ impl Objection {
             Self::NoNodeReady => "start a node and wait until it is ready".to_owned(),
             Self::MixedBuilds { .. } => "bring every node to the same version".to_owned(),
             Self::NotRestarted { node, .. } => format!("stop and start {node}"),
+            Self::GuardedCallUnderWay { node } => {
+                format!("wait until {node} has answered it, then restart the others")
+            }
         }
     }
 }

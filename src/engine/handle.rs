@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::events::Events;
-use super::evidence::Evidence;
+use super::evidence::{self, Evidence, GuardedCalls};
 use super::service::{Ask, Engine, EngineParts};
 use super::{
     BackNode, Commands, Event, HistoryEntry, JournalState, RunningSwitch, Status, SwitchCommand,
@@ -31,6 +31,7 @@ pub struct Standing {
     pub switch: Option<RunningSwitch>,
     pub journal: JournalState,
     pub unfenced_workers: Vec<usize>,
+    pub guarded: GuardedCalls,
 }
 
 /// What does not change while the process lives.
@@ -95,6 +96,11 @@ impl Handle {
             switch: standing.switch.clone(),
             journal: standing.journal.clone(),
             unfenced_workers: standing.unfenced_workers.clone(),
+            must_restart: evidence::must_restart(
+                &self.tables.load().nodes,
+                &*self.evidence,
+                &standing.guarded,
+            ),
             warnings: constants.warnings.clone(),
             nodes: self.nodes(),
             listen: constants.listen.clone(),

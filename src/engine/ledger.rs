@@ -3,8 +3,8 @@
 use super::HistoryEntry;
 use crate::clock;
 use crate::journal::record::{
-    Commander, Ending, Entry, Finished, GuardedCall, Origin, Raised, Record, Same, Seq, State,
-    Switch,
+    Commander, Ending, Entry, Finished, GuardedCall, GuardedStep, Origin, Raised, Record, Same,
+    Seq, State, Switch,
 };
 use crate::journal::{Journal, JournalError, Log, Remembered};
 use crate::model::limits::JOURNAL_READ_MAX;
@@ -55,7 +55,15 @@ impl Ledger {
     /// Writes a record and syncs it. After a failure nothing is written until
     /// [`Self::try_again`] succeeds.
     pub(super) async fn append(&mut self, record: Record) -> Result<Seq, JournalError> {
-        let at = clock::now();
+        self.append_at(clock::now(), record).await
+    }
+
+    /// As [`Self::append`], for what happened at a known moment.
+    pub(super) async fn append_at(
+        &mut self,
+        at: Timestamp,
+        record: Record,
+    ) -> Result<Seq, JournalError> {
         self.with(move |journal| journal.append(at, record)).await
     }
 
@@ -134,8 +142,9 @@ impl Missing {
             journal.append(at, Record::Doubt { mode_before, reason })?;
         }
         for call in guarded {
-            if !journal.state().guarded.iter().any(|known| known.node == call.node) {
-                journal.append(call.at, Record::GuardedCall { node: call.node })?;
+            if !journal.state().guarded.contains(&call) {
+                let step = GuardedStep::Ran;
+                journal.append(call.at, Record::GuardedCall { node: call.node, step })?;
             }
         }
         Ok(())

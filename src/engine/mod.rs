@@ -23,7 +23,7 @@ pub use command::{
 };
 pub use event::{Event, EventKind};
 pub use events::Events;
-pub use evidence::{Evidence, NodeEvidence};
+pub use evidence::{Evidence, GuardedCalls, MustRestart, NodeEvidence};
 pub use handle::{Constants, Handle, Standing, engine};
 pub use service::EngineParts;
 pub use status::{BackNode, JournalState, RunningSwitch, Status};

@@ -1,6 +1,7 @@
 //! The engine's task: one command at a time, journal first, then the effect, then the reply.
 
 mod admit;
+mod guarded;
 mod recording;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::model::{Generation, Mode, Revision};
 use crate::routing::{NodeIndex, Nodes, Publisher};
 use crate::telemetry::{Liveness, Metrics};
 use admit::Admitted;
+use guarded::{Guarded, Look};
 
 /// What the engine is asked by its handle.
 pub(super) enum Ask {
@@ -43,7 +45,6 @@ pub(super) enum Ask {
 
 /// A switch between its journal record and its end.
 struct Running {
-    from: Mode,
     to: Mode,
     revision: Revision,
     generation: Generation,
@@ -52,6 +53,8 @@ struct Running {
     waiters: Vec<Waiter>,
     /// What the marker holds because the journal could not: written when the journal can.
     unwritten: Option<record::Switch>,
+    /// The guarded calls that were known when it was decided.
+    guarded: Vec<GuardedCall>,
 }
 
 /// What the engine is built from.
@@ -78,9 +81,7 @@ pub(super) struct Engine {
     events: Arc<Events>,
     metrics: Metrics,
     liveness: Liveness,
-    guarded: Vec<GuardedCall>,
-    /// By node: the last guarded call that is in the journal, on the uptime clock.
-    guarded_seen_ms: Vec<u64>,
+    guarded: Guarded,
     running: Option<Running>,
     /// A raise that only the marker knows.
     unwritten: Option<record::Switch>,
@@ -103,7 +104,7 @@ impl Engine {
         Self {
             ledger: Ledger::new(parts.journal),
             publisher: parts.publisher,
-            guarded_seen_ms: vec![0; nodes.len()],
+            guarded: Guarded::new(parts.guarded, &nodes, &parts.standing.load().mode),
             nodes,
             lines: parts.lines,
             evidence: parts.evidence,
@@ -111,7 +112,6 @@ impl Engine {
             events: parts.events,
             metrics: parts.metrics,
             liveness: parts.liveness,
-            guarded: parts.guarded,
             running: None,
             unwritten: None,
             unended: None,
@@ -124,6 +124,7 @@ impl Engine {
 
     /// Runs until it is told to stop.
     pub(super) async fn run(mut self) {
+        let guarded = self.guarded.written.clone();
         let mut retry = interval(JOURNAL_RETRY_INTERVAL);
         let mut look = interval(GUARDED_LOOK_INTERVAL);
         for ticks in [&mut retry, &mut look] {
@@ -138,7 +139,7 @@ impl Engine {
                         let _ = reply.send(self.ledger.history(limit).await);
                     }
                     Some(Ask::Stop(done)) => {
-                        self.stop();
+                        self.stop().await;
                         // Whoever stops us may have given up waiting.
                         let _ = done.send(());
                         return;
@@ -147,7 +148,8 @@ impl Engine {
                 },
                 Some(step) = self.steps.recv() => self.progressed(step).await,
                 _ = retry.tick() => self.retry_journal().await,
-                _ = look.tick() => self.look_for_guarded_calls().await,
+                () = guarded.notified() => self.look_for_guarded_calls(Look::Written).await,
+                _ = look.tick() => self.look_for_guarded_calls(Look::Settle).await,
             }
         }
     }
@@ -172,7 +174,7 @@ impl Engine {
         reply: oneshot::Sender<Result<SwitchReply, SwitchError>>,
     ) {
         let waiter = Waiter::new(&command, reply);
-        self.look_for_guarded_calls().await;
+        self.look_for_guarded_calls(Look::Settle).await;
         match self.admit(&command) {
             Ok(Admitted::Begin { forced_over }) => self.begin(command, waiter, forced_over).await,
             Ok(Admitted::Same) => {
@@ -228,7 +230,7 @@ impl Engine {
         self.supersede(&to, revision);
         // An end that was not written is told by the beginning of the next.
         self.unended = None;
-        self.guard_from_now(&to);
+        self.guarded.keep(&to, &self.nodes);
         let generation = self.publisher.publish(to.clone());
         failpoint::hit("engine.published");
         let by = command.by.name.clone();
@@ -261,7 +263,6 @@ impl Engine {
         let drain = command.drain_timeout;
         self.tasks.spawn(carry_out(lines, generation, drain, steps));
         self.running = Some(Running {
-            from,
             to,
             revision,
             generation,
@@ -269,6 +270,7 @@ impl Engine {
             fenced: false,
             waiters: vec![waiter.forced_over(forced_over)],
             unwritten,
+            guarded: self.guarded.ran.clone(),
         });
     }
 
@@ -332,9 +334,7 @@ impl Engine {
         failpoint::hit("engine.fenced");
         self.liveness.well(FENCE_CAUSE);
         // Those that passed between the last look and the fence.
-        if let Some(Running { from: Mode::Single(kept), .. }) = &self.running {
-            self.look_for_guarded_calls_to(&kept.clone()).await;
-        }
+        self.look_for_guarded_calls(Look::Settle).await;
         let Some(running) = &mut self.running else { return };
         running.fenced = true;
         self.metrics.switch_fenced(running.began.elapsed());
@@ -364,6 +364,8 @@ impl Engine {
 
     async fn drained(&mut self, left: Vec<Left>) {
         failpoint::hit("engine.drained");
+        // Those that were under way at the fence.
+        self.look_for_guarded_calls(Look::Settle).await;
         let Some(mut running) = self.running.take() else { return };
         let mut reply = self.acknowledge(&running, Acknowledged::Drained, &left);
         match running.unwritten.take() {
@@ -383,7 +385,7 @@ impl Engine {
         reply.journal_degraded = self.ledger.degraded().is_some();
         failpoint::hit("engine.finished");
         if running.to == Mode::Cluster {
-            self.guarded.clear();
+            self.forget_guarded(&running.guarded).await;
         }
         self.metrics.switch_drained(running.began.elapsed());
         let cut = reply.removed.iter().map(|left| left.cut).sum();
@@ -425,7 +427,9 @@ impl Engine {
         }
     }
 
-    fn stop(&mut self) {
+    async fn stop(&mut self) {
+        // The workers have ended, so that this is what became of every call.
+        self.look_for_guarded_calls(Look::Settle).await;
         self.events.tell(self.revision(), EventKind::Stopping);
         if let Some(running) = self.running.take() {
             for waiter in running.waiters {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::MustRestart;
 use crate::model::{Generation, Mode, NodeId, NodeRole, NodeState, Revision, Timestamp, Weight};
 
 /// Everything an operator can see, taken at one moment.
@@ -23,6 +24,9 @@ pub struct Status {
     pub journal: JournalState,
     /// Workers that do not confirm the published table; the gateway is sick while there are any.
     pub unfenced_workers: Vec<usize>,
+    /// Nodes that serve something older than a guarded call left behind: each is an objection to
+    /// letting it carry traffic, until it was restarted.
+    pub must_restart: Vec<MustRestart>,
     /// Things that are not wrong now but will be (a state directory on tmpfs, say).
     pub warnings: Vec<String>,
     pub nodes: Vec<BackNode>,

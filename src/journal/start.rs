@@ -1,6 +1,7 @@
 //! What a start makes of the state directory.
 //!
 //! * Nothing of ours in it: the configured mode, as the first record.
+//! * A guarded call was under way: it may have run, recorded.
 //! * The last switch has no recorded end: the less open of its two modes, recorded.
 //! * The marker is raised: raised, recorded; then the marker is cleared.
 //! * The journal or the marker is missing, cut short, damaged, another's or newer, or the journal
@@ -15,8 +16,8 @@ use std::path::{Path, PathBuf};
 use super::directory::StateDir;
 use super::log::{Health, Journal, Loaded, Log};
 use super::marker::{Found, Marker};
-use super::record::{Base, Ending, Entry, Finished, Origin, Raised, Record, Seq, Slot, State};
-use super::record::{Switch, Witness};
+use super::record::{Base, Ending, Entry, Finished, GuardedStep, Origin, Raised, Record};
+use super::record::{Seq, Slot, State, Switch, Witness};
 use super::store::Store;
 use super::{JournalError, sync_directory};
 use crate::failpoint;
@@ -167,6 +168,10 @@ fn load(dir: &StateDir, marker: &Marker) -> Result<Journal, JournalError> {
 
 /// Records what the last run left open.
 fn settle(mut journal: Journal, now: Timestamp) -> Result<(Journal, Start), JournalError> {
+    // Nobody counts them any more: they may have run until this moment.
+    for open in journal.state().guarded_open.clone() {
+        journal.append(now, Record::GuardedCall { node: open.node, step: GuardedStep::Ran })?;
+    }
     if let Some(start) = settle_marker(&mut journal)? {
         return Ok((journal, start));
     }

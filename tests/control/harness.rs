@@ -226,6 +226,7 @@ fn status() -> Status {
         switch: None,
         journal: JournalState::Ok,
         unfenced_workers: vec![],
+        must_restart: vec![],
         warnings: vec![],
         nodes: vec![node("n1"), node("n2")],
         listen: vec![],

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{BackNode, HistoryEntry, JournalState, RunningSwitch, Status};
+use crate::engine::{BackNode, HistoryEntry, JournalState, MustRestart, RunningSwitch, Status};
 use crate::model::{Mode, Revision, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,9 @@ pub struct StatusDoc {
     pub journal_detail: Option<String>,
     /// Workers that do not confirm the published table.
     pub sick_workers: Vec<usize>,
+    /// Nodes that must be restarted before they carry traffic beside, or after, another one.
+    #[serde(default)]
+    pub must_restart: Vec<MustRestartDoc>,
     pub warnings: Vec<String>,
     pub nodes: Vec<NodeDoc>,
     pub listen: Vec<String>,
@@ -88,6 +91,16 @@ pub struct NodeDoc {
     pub in_flight: usize,
     pub tunnels: usize,
     pub abandoned: u64,
+}
+
+/// A node that a call which changes what runs passed by.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MustRestartDoc {
+    pub node: String,
+    /// When the call passed.
+    pub since: String,
+    /// Where it passed to.
+    pub kept: String,
 }
 
 /// What a node last said to a probe.
@@ -144,6 +157,7 @@ impl From<&Status> for StatusDoc {
             journal: journal.to_owned(),
             journal_detail,
             sick_workers: status.unfenced_workers.clone(),
+            must_restart: status.must_restart.iter().map(MustRestartDoc::from).collect(),
             warnings: status.warnings.clone(),
             nodes: status.nodes.iter().map(NodeDoc::from).collect(),
             listen: status.listen.iter().map(ToString::to_string).collect(),
@@ -164,6 +178,13 @@ impl From<&RunningSwitch> for RunningSwitchDoc {
             began: switch.began.to_string(),
             fenced: switch.fenced,
         }
+    }
+}
+
+impl From<&MustRestart> for MustRestartDoc {
+    fn from(must: &MustRestart) -> Self {
+        let MustRestart { node, since, kept } = must;
+        Self { node: node.to_string(), since: since.to_string(), kept: kept.to_string() }
     }
 }
 

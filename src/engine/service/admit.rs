@@ -71,8 +71,8 @@ impl Engine {
 
     /// The objections that `--force` goes over; those it may not, or does not, refuse.
     fn object(&self, command: &SwitchCommand) -> Result<Vec<Objection>, SwitchError> {
-        let all =
-            evidence::objections(&command.target, &self.nodes, &*self.evidence, &self.guarded);
+        let guarded = self.guarded.calls(&self.nodes);
+        let all = evidence::objections(&command.target, &self.nodes, &*self.evidence, &guarded);
         let forced = command.force.is_some() && all.iter().all(Objection::may_be_forced);
         if all.is_empty() || forced { Ok(all) } else { Err(SwitchError::Refused(all)) }
     }

@@ -78,11 +78,26 @@ pub enum Record {
     Finished(Finished),
     /// A command that had nothing to change, kept for the sake of its idempotency key.
     Same(Same),
-    /// A call that changes what runs passed to the kept node in single mode.
+    /// A call that changes what runs is passed to the kept node in single mode, or was.
     GuardedCall {
         #[serde(with = "text::node")]
         node: NodeId,
+        #[serde(default)]
+        step: GuardedStep,
     },
+}
+
+/// How far the guarded calls of a node have come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardedStep {
+    /// One is being written; until another step is recorded, any number may run.
+    Began,
+    /// At least one may have run. None is under way.
+    #[default]
+    Ran,
+    /// None came to anything since the step before. None is under way.
+    CameToNothing,
 }
 
 /// Who commanded something.
@@ -295,7 +310,9 @@ mod tests {
             }),
             Record::Finished(Finished { switch: Seq(4), ending: Ending::FromMarker }),
             Record::Same(Same { mode: Mode::Cluster, revision: 1, by, idempotency: Some(key) }),
-            Record::GuardedCall { node: node("n1") },
+            Record::GuardedCall { node: node("n1"), step: GuardedStep::Began },
+            Record::GuardedCall { node: node("n1"), step: GuardedStep::Ran },
+            Record::GuardedCall { node: node("n1"), step: GuardedStep::CameToNothing },
         ]
     }
 

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ending, Entry, Finished, Origin, Raised, Record, Seq, Switch, text};
+use super::{Ending, Entry, Finished, GuardedStep, Origin, Raised, Record, Seq, Switch, text};
 use crate::model::limits::NODES_MAX;
 use crate::model::{Mode, NodeId, Revision, Timestamp};
 
@@ -27,6 +27,9 @@ pub struct State {
     pub unfinished: Option<Unfinished>,
     /// The last guarded call that passed to each node, since the bridge was last lowered.
     pub guarded: Vec<GuardedCall>,
+    /// Nodes to which a guarded call may be under way, and since when.
+    #[serde(default)]
+    pub guarded_open: Vec<GuardedCall>,
 }
 
 /// A switch whose end is not recorded.
@@ -65,6 +68,7 @@ impl State {
             doubt: None,
             unfinished: None,
             guarded: Vec::new(),
+            guarded_open: Vec::new(),
         }
     }
 
@@ -98,7 +102,7 @@ impl State {
             }
             Record::Finished(finished) => self.finish(finished),
             Record::Same(_) => {}
-            Record::GuardedCall { node } => self.guard(node, entry.at),
+            Record::GuardedCall { node, step } => self.guard(node, *step, entry.at),
         }
     }
 
@@ -137,18 +141,25 @@ impl State {
             // what passed before is settled either way.
             Ending::Drained { .. } | Ending::FromMarker if running.to == Mode::Cluster => {
                 self.guarded.clear();
+                self.guarded_open.clear();
             }
             Ending::Drained { .. } | Ending::FromMarker | Ending::Superseded { .. } => {}
         }
     }
 
-    fn guard(&mut self, node: &NodeId, at: Timestamp) {
-        self.guarded.retain(|call| call.node != *node);
+    fn guard(&mut self, node: &NodeId, step: GuardedStep, at: Timestamp) {
+        self.guarded_open.retain(|call| call.node != *node);
+        let calls = match step {
+            GuardedStep::Began => &mut self.guarded_open,
+            GuardedStep::Ran => &mut self.guarded,
+            GuardedStep::CameToNothing => return,
+        };
+        calls.retain(|call| call.node != *node);
         // More only if nodes were renamed again and again without lowering once.
-        if NODES_MAX <= self.guarded.len() {
-            self.guarded.remove(0);
+        if NODES_MAX <= calls.len() {
+            calls.remove(0);
         }
-        self.guarded.push(GuardedCall { node: node.clone(), at });
+        calls.push(GuardedCall { node: node.clone(), at });
     }
 }
 
@@ -192,6 +203,10 @@ mod tests {
         Record::Finished(Finished { switch: Seq(switch), ending })
     }
 
+    fn guarded(id: &str, step: GuardedStep) -> Record {
+        Record::GuardedCall { node: id.parse().expect("a legal id"), step }
+    }
+
     fn replay(records: &[Record]) -> State {
         let mut state = State::empty();
         for (record, seq) in records.iter().zip(1..) {
@@ -205,12 +220,7 @@ mod tests {
     fn only_records_that_change_the_state_move_the_revision() {
         let initial = Record::Initial { mode: Mode::Cluster };
         let to_single = switch(Mode::Cluster, single("n1"), Some("a:1"));
-        let state = replay(&[
-            initial,
-            to_single,
-            finished(2),
-            Record::GuardedCall { node: "n1".parse().expect("legal") },
-        ]);
+        let state = replay(&[initial, to_single, finished(2), guarded("n1", GuardedStep::Ran)]);
         assert_eq!(state.revision(), Revision(2));
         assert_eq!((state.mode, state.address.as_deref()), (single("n1"), Some("a:1")));
         assert_eq!((state.by.as_str(), state.why.as_deref()), ("root", Some("upgrade")));
@@ -246,7 +256,7 @@ mod tests {
 
     #[test]
     fn guarded_calls_are_remembered_until_the_bridge_was_lowered() {
-        let call = Record::GuardedCall { node: "n1".parse().expect("legal") };
+        let call = guarded("n1", GuardedStep::Ran);
         let mut records = vec![
             Record::Initial { mode: Mode::Cluster },
             switch(Mode::Cluster, single("n1"), None),
@@ -262,6 +272,25 @@ mod tests {
         assert_eq!(guarded[0].at, Timestamp::from_millis(5000));
         records.push(finished(8));
         assert_eq!(replay(&records).guarded, []);
+    }
+
+    #[test]
+    fn a_guarded_call_is_open_until_its_end_is_known_and_only_then_counts_or_not() {
+        let narrowed = [
+            Record::Initial { mode: Mode::Cluster },
+            switch(Mode::Cluster, single("n1"), None),
+            finished(2),
+            guarded("n1", GuardedStep::Began),
+        ];
+        let state = replay(&narrowed);
+        assert_eq!((state.guarded.len(), state.guarded_open.len()), (0, 1));
+        for (step, calls) in [(GuardedStep::Ran, 1), (GuardedStep::CameToNothing, 0)] {
+            let state = replay(&[&narrowed[..], &[guarded("n1", step)]].concat());
+            assert_eq!((state.guarded.len(), state.guarded_open.len()), (calls, 0));
+        }
+        let mut lowered = narrowed.to_vec();
+        lowered.extend([switch(single("n1"), Mode::Cluster, None), finished(5)]);
+        assert_eq!(replay(&lowered).guarded_open, []);
     }
 
     #[test]
