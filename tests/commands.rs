@@ -76,10 +76,64 @@ async fn a_repeated_command_is_harmless_over_a_restart_and_a_reused_key_is_refus
         let again = under(&gateway.client, "maintenance", key(name)).await.expect("it was done");
         assert_eq!((again.changed, again.revision), (changed, first.revision), "{name}");
         assert_eq!(again.mode.kind, "maintenance");
+        // It says that it is an answer of then, and what is true now.
+        assert!(again.replayed && !again.effect_is_true(), "{again:?}");
+        let now = again.now.expect("what is true now");
+        assert_eq!((now.mode.kind.as_str(), now.revision), ("cluster", revision));
     }
     assert_eq!(code(under(&gateway.client, "single n1", key("a")).await), "idempotency_key_reused");
     let status = gateway.status().await;
     assert_eq!((status.mode.kind.as_str(), status.revision), ("cluster", revision));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_line_does_not_call_an_effect_true_that_has_passed() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    let raise = async |gateway: &InProcess| {
+        let socket = gateway.folder().join("control.sock");
+        let raising = tokio::task::spawn_blocking(move || {
+            let mut command = common::binary();
+            command.args(["mode", "maintenance", "--idempotency-key", "k", "--control"]);
+            command.arg(socket).output().expect("it runs")
+        });
+        let output = raising.await.expect("no panic");
+        (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+    };
+    assert_eq!(raise(&gateway).await.0, Some(0));
+    let (status, told) = raise(&gateway).await;
+    assert_eq!(status, Some(0), "it is still true: {told}");
+    gateway.switch("cluster", "0s").await.expect("lowered");
+    let (status, told) = raise(&gateway).await;
+    assert_eq!(status, Some(4), "{told}");
+    assert!(told.contains("already carried out at revision 2; the mode is now cluster"), "{told}");
+    assert_eq!(gateway.status().await.mode.kind, "cluster");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_command_given_several_times_at_once_gets_one_answer() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    let address = gateway.address;
+    let mut held = tokio::task::JoinSet::new();
+    let hold = "GET /__test/hold HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    held.spawn(async move { http(address, hold).await });
+    eventually("a node holds it", async || nodes.iter().any(|node| node.held() == 1)).await;
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let client = gateway.client.clone();
+        asking.spawn(async move {
+            let body = SwitchBody { drain_timeout: Some("60s".into()), ..command("maintenance") };
+            client.switch(&body, &key("once")).await.map(|answer| answer.doc)
+        });
+    }
+    eventually("it drains", async || gateway.status().await.switch.is_some_and(|s| s.fenced)).await;
+    // Whoever asks from here on still joins it: it ends only when the node lets go.
+    nodes.iter().for_each(StandIn::release);
+    while let Some(answer) = asking.join_next().await {
+        let answer = answer.expect("no panic").expect("raised");
+        assert!(answer.changed && answer.revision == 2, "{answer:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -103,6 +103,18 @@ pub struct SwitchReply {
     /// Set where the journal does not write: the mode is held by the marker.
     pub journal_degraded: bool,
     pub took: Duration,
+    /// What the operator should know beside it; nothing that speaks against the switch.
+    pub warnings: Vec<String>,
+    /// Set where the command was carried out before, under the same key, and this is its reply
+    /// again.
+    pub replayed: Option<Replayed>,
+}
+
+/// What is true now, beside a reply of then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    pub mode: Mode,
+    pub revision: Revision,
 }
 
 /// A reason against a step; a refusal lists every one.

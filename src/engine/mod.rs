@@ -18,7 +18,7 @@ mod status;
 
 pub use api::{Commands, HistoryEntry};
 pub use command::{
-    Acknowledged, Caller, Idempotency, NodeLeft, Objection, SwitchCommand, SwitchError,
+    Acknowledged, Caller, Idempotency, NodeLeft, Objection, Replayed, SwitchCommand, SwitchError,
     SwitchReply, WaitFor, Why,
 };
 pub use event::{Event, EventKind};

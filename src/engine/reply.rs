@@ -1,10 +1,13 @@
 //! Answering those who wait for a switch.
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 
 use super::{Acknowledged, NodeLeft, Objection, SwitchCommand, SwitchError, SwitchReply, WaitFor};
 use crate::fence::Left;
 use crate::journal::record;
+use crate::model::Generation;
 use crate::routing::{Node, NodeIndex};
 
 /// Did the command change the mode?
@@ -88,4 +91,24 @@ pub(super) fn ending(reply: &SwitchReply) -> record::Ending {
     };
     let removed = reply.removed.iter().map(left).collect();
     record::Ending::drained(reply.generation, removed, reply.took)
+}
+
+/// Gives a reply what the journal kept of its switch's end.
+pub(super) fn as_it_ended(reply: &mut SwitchReply, ending: &record::Ending) {
+    match ending {
+        record::Ending::Drained { generation, removed, took_ms } => {
+            let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+            let left = |left: &record::Left| NodeLeft {
+                node: left.node.clone(),
+                in_flight: count(left.in_flight),
+                cut: count(left.cut),
+                tunnels_closed: count(left.tunnels_closed),
+                abandoned: left.abandoned,
+            };
+            reply.generation = Generation(*generation);
+            reply.removed = removed.iter().map(left).collect();
+            reply.took = Duration::from_millis(*took_ms);
+        }
+        record::Ending::Superseded { .. } | record::Ending::FromMarker => {}
+    }
 }

@@ -32,7 +32,7 @@ use crate::model::limits::{ENGINE_INBOX, JOURNAL_RETRY_INTERVAL};
 use crate::model::{Generation, Mode, Revision};
 use crate::routing::{NodeIndex, Nodes, Publisher};
 use crate::telemetry::{Liveness, Metrics};
-use admit::Admitted;
+use admit::{Admitted, Whose};
 use guarded::{Guarded, Look};
 
 /// What the engine is asked by its handle.
@@ -51,6 +51,7 @@ struct Running {
     began: Instant,
     fenced: bool,
     waiters: Vec<Waiter>,
+    forced_over: Vec<Objection>,
     /// What the marker holds because the journal could not: written when the journal can.
     unwritten: Option<record::Switch>,
     /// The guarded calls that were known when it was decided.
@@ -181,9 +182,12 @@ impl Engine {
                 let reply = self.same(&command).await;
                 waiter.answer(reply);
             }
-            Ok(Admitted::Join) => {
+            Ok(Admitted::Join(whose)) => {
                 if let Some(running) = &mut self.running {
-                    running.waiters.push(waiter.unchanged());
+                    running.waiters.push(match whose {
+                        Whose::Anothers => waiter.unchanged(),
+                        Whose::ItsOwn => waiter.forced_over(running.forced_over.clone()),
+                    });
                 }
                 self.answer_fenced();
             }
@@ -268,7 +272,8 @@ impl Engine {
             generation,
             began: Instant::now(),
             fenced: false,
-            waiters: vec![waiter.forced_over(forced_over)],
+            waiters: vec![waiter.forced_over(forced_over.clone())],
+            forced_over,
             unwritten,
             guarded: self.guarded.ran.clone(),
         });
@@ -424,6 +429,8 @@ impl Engine {
             forced_over: Vec::new(),
             journal_degraded: self.ledger.degraded().is_some(),
             took: Duration::ZERO,
+            warnings: Vec::new(),
+            replayed: None,
         }
     }
 

@@ -142,6 +142,8 @@ impl Fake {
                 forced_over: vec![],
                 journal_degraded: false,
                 took: Duration::from_millis(12),
+                warnings: vec![],
+                replayed: None,
             };
             (from, reply)
         });

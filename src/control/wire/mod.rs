@@ -13,4 +13,4 @@ pub use status::{
     AnswerDoc, HistoryDoc, ModeDoc, MustRestartDoc, NodeDoc, NodesDoc, PastSwitchDoc,
     RunningSwitchDoc, StatusDoc,
 };
-pub use switch::{NodeLeftDoc, ObjectionDoc, SwitchBody, SwitchDoc, WaitDoc};
+pub use switch::{NodeLeftDoc, NowDoc, ObjectionDoc, SwitchBody, SwitchDoc, WaitDoc};
