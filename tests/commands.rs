@@ -206,6 +206,67 @@ async fn events_after_a_revision_are_those_that_were_missed_and_then_what_follow
     }
 }
 
+/// The lines of `GET /v1/events?QUERY` until `enough`.
+async fn events(gateway: &InProcess, query: &str, enough: usize) -> Vec<EventDoc> {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    let socket = gateway.folder().join("control.sock");
+    let mut stream = tokio::net::UnixStream::connect(socket).await.expect("it listens");
+    let request = format!("GET /v1/events?{query} HTTP/1.1\r\nHost: a\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("taken");
+    let mut lines = BufReader::new(stream).lines();
+    let mut events = Vec::new();
+    while events.len() < enough {
+        let line =
+            tokio::time::timeout(common::PATIENCE, lines.next_line()).await.expect("in time");
+        let line = line.expect("it answers").expect("the stream goes on");
+        events.extend(serde_json::from_str::<EventDoc>(&line).ok());
+    }
+    events
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_go_on_after_the_very_event_that_was_seen_last() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    gateway.switch("single n1", "0s").await.expect("narrowed");
+    let all = events(&gateway, "after=1", 3).await;
+    let began = all[0].seq.expect("numbered");
+    assert!(matches!(all[0].what, What::SwitchBegan { .. }), "{all:?}");
+    // The rest of that revision is not skipped.
+    let rest = events(&gateway, &format!("after_seq={began}"), 2).await;
+    assert_eq!(rest, all[1..]);
+    // Over a restart the numbers go on, and what is gone is said to be.
+    let gateway = restart(gateway, &nodes).await;
+    let later = events(&gateway, &format!("after_seq={began}"), 1).await;
+    assert!(all[2].seq < later[0].seq, "{later:?}");
+    match &later[0].what {
+        What::Started { earlier_events, .. } => assert_eq!(earlier_events, "gone"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_down_is_named_where_it_is_meant_to_carry_traffic() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    gateway.switch("single n1", "0s").await.expect("narrowed");
+    nodes[1].set_state(State::PortClosed);
+    node_is(&gateway.client, "n2", "down").await;
+    let lowered = gateway.switch("cluster", "0s").await.expect("one node is ready");
+    assert_eq!(lowered.warnings.len(), 1, "{lowered:?}");
+    let warning = &lowered.warnings[0];
+    assert!(warning.starts_with("n2 is down and gets no new requests: "), "{warning}");
+    let status = gateway.status().await;
+    let traffic = status.nodes.iter().map(|node| (node.routed, node.takes_requests));
+    assert_eq!(traffic.collect::<Vec<_>>(), [(true, true), (true, false)]);
+    let mut show = common::binary();
+    show.args(["status", "--control"]).arg(gateway.folder().join("control.sock"));
+    let shown = tokio::task::spawn_blocking(move || show.output()).await.expect("no panic");
+    let shown = String::from_utf8(shown.expect("it runs").stdout).expect("text");
+    let n2 = shown.lines().find(|line| line.starts_with("n2")).expect("shown");
+    assert!(n2.contains("when ready") && !n2.contains("yes"), "{n2}");
+}
+
 /// `pm:enable` through the gateway; what runs changes. Returns when the node is through with it.
 async fn enable(gateway: &InProcess, nodes: &[StandIn]) {
     let call = "POST /api/pm:enable?filterByTk=x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\

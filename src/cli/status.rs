@@ -85,6 +85,15 @@ fn render(status: &StatusDoc, out: &mut dyn Write) -> io::Result<()> {
     }
     if let Some(doubt) = &status.doubt {
         field(out, "doubt", doubt)?;
+        if let Some(before) = &status.mode_before {
+            field(out, "before", &before.to_string())?;
+        }
+        if let Some(damaged) = &status.damaged_journal {
+            field(out, "kept", damaged)?;
+        }
+        if let Some(remedy) = &status.doubt_remedy {
+            field(out, "remedy", remedy)?;
+        }
     }
     if let Some(switch) = &status.switch {
         let step = if switch.fenced { "fenced, draining" } else { "not yet fenced" };
@@ -121,7 +130,9 @@ fn row(node: &NodeDoc) -> [String; COLUMNS.len()] {
     let routed = match (node.role.as_str(), node.routed, node.ejected) {
         ("worker", _, _) => "worker",
         (_, true, true) => "ejected",
-        (_, true, false) => "yes",
+        (_, true, false) if node.takes_requests => "yes",
+        // The mode routes to it, and it gets nothing: `yes` would look like traffic.
+        (_, true, false) => "when ready",
         (_, false, _) => "no",
     };
     [

@@ -10,8 +10,8 @@ use super::events::Events;
 use super::evidence::{self, Evidence, GuardedCalls};
 use super::service::{Ask, Engine, EngineParts};
 use super::{
-    BackNode, Commands, Event, HistoryEntry, JournalState, RunningSwitch, Status, SwitchCommand,
-    SwitchError, SwitchReply,
+    After, BackNode, BeforeDoubt, Commands, Event, HistoryEntry, JournalState, RunningSwitch,
+    Status, SwitchCommand, SwitchError, SwitchReply,
 };
 use crate::clock;
 use crate::model::limits::ENGINE_INBOX;
@@ -28,6 +28,7 @@ pub struct Standing {
     pub by: String,
     pub why: Option<String>,
     pub doubt: Option<String>,
+    pub before_doubt: BeforeDoubt,
     pub switch: Option<RunningSwitch>,
     pub journal: JournalState,
     pub unfenced_workers: Vec<usize>,
@@ -93,6 +94,7 @@ impl Handle {
             by: standing.by.clone(),
             why: standing.why.clone(),
             doubt: standing.doubt.clone(),
+            before_doubt: standing.before_doubt.clone(),
             switch: standing.switch.clone(),
             journal: standing.journal.clone(),
             unfenced_workers: standing.unfenced_workers.clone(),
@@ -116,6 +118,8 @@ impl Handle {
         let now_ms = clock::uptime_ms();
         let node = |(i, node): (usize, &Arc<crate::routing::Node>)| {
             let known = self.evidence.node(NodeIndex(i));
+            let (routed, ejected) = (table.allows(NodeIndex(i)), node.is_ejected(now_ms));
+            let takes_requests = routed && !ejected && table.takes_requests(known.state);
             BackNode {
                 id: node.id.clone(),
                 address: node.authority.clone(),
@@ -126,8 +130,9 @@ impl Handle {
                 reason: known.reason,
                 since: known.since,
                 last_answer: known.last_answer,
-                routed: table.allows(NodeIndex(i)),
-                ejected: node.is_ejected(now_ms),
+                routed,
+                takes_requests,
+                ejected,
                 in_flight: node.requests(),
                 tunnels: node.tunnels(),
                 abandoned: node.abandoned(),
@@ -163,7 +168,7 @@ impl Commands for Handle {
         self.ask(command).await
     }
 
-    fn events(&self, after: Option<Revision>) -> (Vec<Event>, broadcast::Receiver<Event>) {
+    fn events(&self, after: Option<After>) -> (Vec<Event>, broadcast::Receiver<Event>) {
         self.events.listen(after)
     }
 

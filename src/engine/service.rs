@@ -17,9 +17,10 @@ use super::events::Events;
 use super::evidence::Evidence;
 use super::ledger::Ledger;
 use super::reply::{self, Waiter};
+use super::status::UNKNOWN_CALLS;
 use super::{
-    Acknowledged, EventKind, HistoryEntry, Objection, RunningSwitch, Standing, SwitchCommand,
-    SwitchError, SwitchReply,
+    Acknowledged, BeforeDoubt, EventKind, HistoryEntry, Objection, RunningSwitch, Standing,
+    SwitchCommand, SwitchError, SwitchReply,
 };
 use crate::clock;
 use crate::failpoint;
@@ -52,6 +53,8 @@ struct Running {
     fenced: bool,
     waiters: Vec<Waiter>,
     forced_over: Vec<Objection>,
+    /// What the operator should know beside the reply.
+    warnings: Vec<String>,
     /// What the marker holds because the journal could not: written when the journal can.
     unwritten: Option<record::Switch>,
     /// The guarded calls that were known when it was decided.
@@ -137,7 +140,8 @@ impl Engine {
                     Some(Ask::Switch(command, reply)) => self.switch(*command, reply).await,
                     Some(Ask::History(limit, reply)) => {
                         // The caller may have given up waiting.
-                        let _ = reply.send(self.ledger.history(limit).await);
+                        let running = self.running.as_ref().map(|running| running.revision);
+                        let _ = reply.send(self.ledger.history(limit, running).await);
                     }
                     Some(Ask::Stop(done)) => {
                         self.stop().await;
@@ -235,6 +239,7 @@ impl Engine {
         // An end that was not written is told by the beginning of the next.
         self.unended = None;
         self.guarded.keep(&to, &self.nodes);
+        let warnings = self.doubt_ends(&to);
         let generation = self.publisher.publish(to.clone());
         failpoint::hit("engine.published");
         let by = command.by.name.clone();
@@ -249,6 +254,7 @@ impl Engine {
             standing.by.clone_from(&by);
             standing.why.clone_from(&why);
             standing.doubt = None;
+            standing.before_doubt = BeforeDoubt::default();
             standing.unfenced_workers.clear();
             standing.switch = Some(RunningSwitch {
                 from: from.clone(),
@@ -274,9 +280,21 @@ impl Engine {
             fenced: false,
             waiters: vec![waiter.forced_over(forced_over.clone())],
             forced_over,
+            warnings,
             unwritten,
             guarded: self.guarded.ran.clone(),
         });
+    }
+
+    /// An explicit command ends a doubt; it does not make known what was lost.
+    fn doubt_ends(&self, to: &Mode) -> Vec<String> {
+        self.metrics.doubt(false);
+        let standing = self.standing.load();
+        let lost = standing.doubt.is_some() && standing.before_doubt.mode.is_none();
+        if lost && *to != Mode::Maintenance {
+            return vec![format!("the journal was lost; {UNKNOWN_CALLS}")];
+        }
+        Vec::new()
     }
 
     fn record_of(
@@ -391,6 +409,13 @@ impl Engine {
         failpoint::hit("engine.finished");
         if running.to == Mode::Cluster {
             self.forget_guarded(&running.guarded).await;
+            for call in &self.guarded.ran {
+                let node = &call.node;
+                reply.warnings.push(format!(
+                    "a call that changes what runs passed to {node} while the switch went on: \
+                     restart the other nodes"
+                ));
+            }
         }
         self.metrics.switch_drained(running.began.elapsed());
         let cut = reply.removed.iter().map(|left| left.cut).sum();
@@ -412,6 +437,8 @@ impl Engine {
         let mut reply = self.reply(running.to.clone(), running.revision, reply::Changed::Yes);
         reply.acknowledged = acknowledged;
         reply.took = running.began.elapsed();
+        reply.warnings.clone_from(&running.warnings);
+        reply.warnings.extend(reply::without_traffic(&running.to, &self.nodes, &*self.evidence));
         let table = self.publisher.tables().load();
         let removed = self.nodes.iter().enumerate().filter(|(i, _)| !table.allows(NodeIndex(*i)));
         reply.removed = removed.map(|(i, node)| reply::left_on(node, NodeIndex(i), left)).collect();

@@ -19,6 +19,8 @@ pub struct Status {
     pub why: Option<String>,
     /// Why the gateway came up raised without being told to; ends with the next command.
     pub doubt: Option<String>,
+    /// What was before the doubt; nothing where there is none.
+    pub before_doubt: BeforeDoubt,
     /// The switch that is running, if one is.
     pub switch: Option<RunningSwitch>,
     pub journal: JournalState,
@@ -37,6 +39,31 @@ pub struct Status {
     pub pid: u32,
     pub started: Timestamp,
 }
+
+/// What is known of the time before a doubt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BeforeDoubt {
+    /// The mode that was in force; `None` where the journal that knew it was lost.
+    pub mode: Option<Mode>,
+    /// Where the journal that could not be read was moved to.
+    pub damaged_journal: Option<String>,
+}
+
+impl BeforeDoubt {
+    /// What the operator can do about the doubt.
+    pub fn remedy(&self) -> String {
+        let end =
+            "look at what the nodes run, then say the mode: any `drawspan mode` ends the doubt";
+        match self.mode {
+            Some(_) => end.to_owned(),
+            None => format!("{end}; {UNKNOWN_CALLS}"),
+        }
+    }
+}
+
+/// What a lost journal leaves open.
+pub(super) const UNKNOWN_CALLS: &str = "whether a call that changes what runs passed to one node alone before is not known: \
+     if it may have, restart the other nodes before they carry traffic";
 
 /// A switch between its journal record and its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +102,8 @@ pub struct BackNode {
     pub last_answer: Option<(Timestamp, String)>,
     /// Does the present mode route to it?
     pub routed: bool,
+    /// Does it get new requests now: routed to, in a state for it, and not ejected?
+    pub takes_requests: bool,
     /// Passed over for now because it failed requests.
     pub ejected: bool,
     /// Requests that the gateway holds on it.

@@ -206,7 +206,10 @@ fn settle_raised(journal: &mut Journal, raised: Raised) -> Result<Start, Journal
         Origin::Doubt { reason } => {
             if !recorded || state.doubt.as_ref() != Some(&reason) {
                 let mode_before = Some(state.mode);
-                journal.append(at, Record::Doubt { mode_before, reason: reason.clone() })?;
+                journal.append(
+                    at,
+                    Record::Doubt { mode_before, reason: reason.clone(), kept_as: None },
+                )?;
             }
             Ok(Start::Doubt { reason, kept_as: None })
         }
@@ -240,6 +243,7 @@ fn replace(
     found: (Timestamp, String),
 ) -> Result<(Journal, Start), JournalError> {
     let (now, damage) = found;
+    let earlier = marker.raised().is_some();
     let raised = match marker.raised() {
         // An earlier attempt, or the lost marker, said it first.
         Some(raised @ Raised { origin: Origin::Doubt { .. }, .. }) => raised,
@@ -250,13 +254,18 @@ fn replace(
         }
     };
     failpoint::hit("start.raised");
-    let kept_as = move_aside(dir.path(), now)?;
+    let mut kept_as = move_aside(dir.path(), now)?;
+    if kept_as.is_none() && earlier {
+        // It was that attempt which moved it.
+        kept_as = damaged_journals(dir.path())?.into_iter().max();
+    }
     failpoint::hit("start.moved_aside");
     let reason = match raised.origin {
         Origin::Doubt { reason } => reason,
         Origin::Command { .. } => damage,
     };
-    let record = Record::Doubt { mode_before: None, reason: reason.clone() };
+    let shown = kept_as.as_ref().map(|path| path.display().to_string());
+    let record = Record::Doubt { mode_before: None, reason: reason.clone(), kept_as: shown };
     let journal = make(dir, marker, (raised.at, record))?;
     failpoint::hit("start.raise_recorded");
     journal.marker.clear()?;

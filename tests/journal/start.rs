@@ -143,7 +143,10 @@ fn a_raise_in_doubt_by_the_engine_stays_until_a_command() {
     let mut run = scene.start(1_000);
     run.go(2_000, &single("n1"));
     let reason = "n1 is gone from the configuration".to_owned();
-    run.append(5_000, Record::Doubt { mode_before: Some(single("n1")), reason: reason.clone() });
+    run.append(
+        5_000,
+        Record::Doubt { mode_before: Some(single("n1")), reason: reason.clone(), kept_as: None },
+    );
     drop(run);
 
     let mut run = scene.start(9_000);

@@ -13,7 +13,7 @@ use crate::model::{Generation, Mode, NodeId, Timestamp};
 
 pub use slot::{Origin, Raised};
 pub(super) use slot::{SLOT_BYTES, Slot, Witness};
-pub use state::{GuardedCall, State, Unfinished};
+pub use state::{GuardedCall, Setting, State, Unfinished};
 
 /// The format of records, base and marker that this program writes, and the only one it reads.
 const FORMAT: u32 = 1;
@@ -62,6 +62,9 @@ pub enum Record {
         #[serde(default, with = "text::mode_or_none")]
         mode_before: Option<Mode>,
         reason: String,
+        /// Where the journal that could not be read was moved to.
+        #[serde(default)]
+        kept_as: Option<String>,
     },
     /// A switch that was commanded; written before it takes effect.
     Switch(Switch),
@@ -287,8 +290,12 @@ mod tests {
         let left = Left { node: node("n2"), in_flight: 0, cut: 1, tunnels_closed: 2, abandoned: 3 };
         vec![
             Record::Initial { mode: Mode::Cluster },
-            Record::Doubt { mode_before: Some(Mode::Single(node("n1"))), reason: "lost".into() },
-            Record::Doubt { mode_before: None, reason: "lost".into() },
+            Record::Doubt {
+                mode_before: Some(Mode::Single(node("n1"))),
+                reason: "lost".into(),
+                kept_as: None,
+            },
+            Record::Doubt { mode_before: None, reason: "lost".into(), kept_as: Some("/d".into()) },
             Record::Switch(Switch {
                 from: Mode::Cluster,
                 to: Mode::Single(node("n1")),

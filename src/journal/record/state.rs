@@ -23,6 +23,12 @@ pub struct State {
     pub why: Option<String>,
     /// Why the bridge is raised without a command; ends with the next switch.
     pub doubt: Option<String>,
+    /// The mode before the doubt, where it is known.
+    #[serde(default, with = "text::mode_or_none")]
+    pub mode_before: Option<Mode>,
+    /// Where the journal that could not be read was moved to.
+    #[serde(default)]
+    pub kept_as: Option<String>,
     /// The last switch, while its end is not recorded.
     pub unfinished: Option<Unfinished>,
     /// The last guarded call that passed to each node, since the bridge was last lowered.
@@ -44,6 +50,18 @@ pub struct Unfinished {
     pub to: Mode,
     #[serde(with = "text::time")]
     pub began: Timestamp,
+    /// Who had set the mode before, why and when.
+    #[serde(default)]
+    pub before: Option<Setting>,
+}
+
+/// Who set a mode.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    pub by: String,
+    pub why: Option<String>,
+    #[serde(with = "text::time")]
+    pub since: Timestamp,
 }
 
 /// A call that changes what runs passed to this node while it was the kept one.
@@ -66,6 +84,8 @@ impl State {
             by: "nobody".to_owned(),
             why: None,
             doubt: None,
+            mode_before: None,
+            kept_as: None,
             unfinished: None,
             guarded: Vec::new(),
             guarded_open: Vec::new(),
@@ -88,17 +108,18 @@ impl State {
     pub fn apply(&mut self, entry: &Entry) {
         match &entry.record {
             Record::Initial { mode } => self.enter(entry, mode.clone(), "initial_mode"),
-            Record::Doubt { mode_before: _, reason } => {
+            Record::Doubt { mode_before, reason, kept_as } => {
                 self.enter(entry, Mode::Maintenance, "doubt");
                 self.doubt = Some(reason.clone());
+                self.mode_before.clone_from(mode_before);
+                self.kept_as.clone_from(kept_as);
             }
             Record::Switch(switch) => self.begin(entry, switch),
             Record::Recovered { switch: _, mode, address } => {
-                // Why the switch was made still explains the mode that it left behind.
-                let why = self.why.take();
-                self.enter(entry, mode.clone(), "restart");
+                let set = self.setting_of(mode, entry.at);
+                self.enter(entry, mode.clone(), &set.by);
                 self.address.clone_from(address);
-                self.why = why;
+                (self.why, self.since) = (set.why, set.since);
             }
             Record::Finished(finished) => self.finish(finished),
             Record::Same(_) => {}
@@ -114,10 +135,27 @@ impl State {
         self.by = by.to_owned();
         self.why = None;
         self.doubt = None;
+        (self.mode_before, self.kept_as) = (None, None);
         self.unfinished = None;
     }
 
+    fn setting(&self) -> Setting {
+        Setting { by: self.by.clone(), why: self.why.clone(), since: self.since }
+    }
+
+    /// Who set the mode that an interrupted switch comes back to: whoever commanded that switch,
+    /// or the one before. A restart sets only what nobody did.
+    fn setting_of(&self, mode: &Mode, now: Timestamp) -> Setting {
+        match &self.unfinished {
+            Some(running) if running.to == *mode => self.setting(),
+            Some(Unfinished { from, before: Some(before), .. }) if from == mode => before.clone(),
+            // Why the switch was made still explains the mode that it left behind.
+            Some(_) | None => Setting { by: "restart".into(), since: now, ..self.setting() },
+        }
+    }
+
     fn begin(&mut self, entry: &Entry, switch: &Switch) {
+        let before = Some(self.setting());
         let from_address = self.address.take();
         self.enter(entry, switch.to.clone(), &switch.by.name);
         self.address.clone_from(&switch.address);
@@ -128,6 +166,7 @@ impl State {
             from_address,
             to: switch.to.clone(),
             began: entry.at,
+            before,
         });
     }
 
@@ -255,6 +294,26 @@ mod tests {
     }
 
     #[test]
+    fn who_set_the_mode_survives_a_restart_that_leaves_it_in_force() {
+        let recovered = |mode| Record::Recovered { switch: Seq(4), mode, address: None };
+        let records = |to: Mode, mode: Mode| {
+            let initial = Record::Initial { mode: Mode::Cluster };
+            let narrowed = switch(Mode::Cluster, single("n1"), None);
+            let by = Commander { uid: 1, name: "ada".into() };
+            let Record::Switch(last) = switch(single("n1"), to, None) else { unreachable!() };
+            let last = Record::Switch(Switch { by, ..last });
+            replay(&[initial, narrowed, finished(2), last, recovered(mode)])
+        };
+        let at = |seq: i64| Timestamp::from_millis(1000 * seq);
+        let state = records(Mode::Cluster, single("n1"));
+        assert_eq!((state.by.as_str(), state.since), ("root", at(2)), "it was in force before");
+        let state = records(Mode::Maintenance, Mode::Maintenance);
+        assert_eq!((state.by.as_str(), state.since), ("ada", at(4)), "it was commanded");
+        let state = records(single("n2"), Mode::Maintenance);
+        assert_eq!((state.by.as_str(), state.since), ("restart", at(5)), "nobody asked for it");
+    }
+
+    #[test]
     fn guarded_calls_are_remembered_until_the_bridge_was_lowered() {
         let call = guarded("n1", GuardedStep::Ran);
         let mut records = vec![
@@ -295,10 +354,13 @@ mod tests {
 
     #[test]
     fn doubt_raises_and_ends_with_the_next_command() {
-        let doubt = Record::Doubt { mode_before: None, reason: "lost".into() };
+        let (reason, kept_as) = ("lost".to_owned(), Some("/state/damaged".to_owned()));
+        let doubt = Record::Doubt { mode_before: None, reason, kept_as };
         let same = switch(Mode::Maintenance, Mode::Maintenance, None);
         let state = replay(&[Record::Initial { mode: Mode::Cluster }, doubt.clone()]);
         assert_eq!((state.mode, state.doubt.as_deref()), (Mode::Maintenance, Some("lost")));
-        assert_eq!(replay(&[doubt, same]).doubt, None);
+        assert_eq!(state.kept_as.as_deref(), Some("/state/damaged"));
+        let ended = replay(&[doubt, same]);
+        assert_eq!((ended.doubt, ended.kept_as), (None, None));
     }
 }
