@@ -316,11 +316,11 @@ async fn a_call_that_its_node_refuses_does_not_hold_up_the_operator() {
     let nodes = [1, 2].map(|k| StandIn::start(node(k)).expect("a stand-in starts"));
     let gateway = start(&nodes).await;
     narrow(&gateway).await;
-    let call = "POST /api/app:restart HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\
-                Connection: close\r\n\r\n";
-    let answer = http(gateway.address, call).await.expect("an answer");
+    let call = UnderWay::begin(gateway.address).await;
+    // The journal has heard of its beginning; a stop tells it the end.
+    n2_must_restart(&gateway).await;
+    let answer = call.end().await;
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
-    // The journal may have heard of its beginning; a stop tells it the end.
     let gateway = restart(gateway, &nodes).await;
     gateway.switch("cluster", "0s").await.expect("nothing ran");
 }

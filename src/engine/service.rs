@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::carry_out::{Progress, Step, carry_out};
 use super::events::Events;
-use super::evidence::Evidence;
+use super::evidence::{Evidence, GuardedCalls};
 use super::ledger::Ledger;
 use super::reply::{self, Waiter};
 use super::status::UNKNOWN_CALLS;
@@ -58,7 +58,7 @@ struct Running {
     /// What the marker holds because the journal could not: written when the journal can.
     unwritten: Option<record::Switch>,
     /// The guarded calls that were known when it was decided.
-    guarded: Vec<GuardedCall>,
+    guarded: GuardedCalls,
 }
 
 /// What the engine is built from.
@@ -221,6 +221,8 @@ impl Engine {
     /// Journal, publish, fence: from here on the new table is in force.
     async fn begin(&mut self, command: SwitchCommand, waiter: Waiter, forced_over: Vec<Objection>) {
         let (from, to) = (self.mode(), command.target.clone());
+        let known = self.guarded.calls(&self.nodes);
+        failpoint::pause("engine.decided").await;
         let switch = self.record_of(&command, &from, &forced_over);
         failpoint::hit("engine.before_journal");
         let appended = self.ledger.append(Record::Switch(switch.clone())).await;
@@ -282,7 +284,7 @@ impl Engine {
             forced_over,
             warnings,
             unwritten,
-            guarded: self.guarded.ran.clone(),
+            guarded: known,
         });
     }
 

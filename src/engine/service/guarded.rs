@@ -155,8 +155,14 @@ impl Engine {
 
     /// The bridge is lowered, which settles what was known when that was decided. A call that
     /// passed between the decision and the fence found the other nodes as they were.
-    pub(super) async fn forget_guarded(&mut self, known: &[GuardedCall]) {
-        for GuardedCall { node, at } in self.guarded.lowered(known) {
+    pub(super) async fn forget_guarded(&mut self, known: &GuardedCalls) {
+        for node in self.guarded.calls(&self.nodes).under_way {
+            let index = self.nodes.iter().position(|other| other.id == node);
+            if let Some(index) = index.filter(|_| !known.under_way.contains(&node)) {
+                self.record_guarded(index, GuardedStep::Ran).await;
+            }
+        }
+        for GuardedCall { node, at } in self.guarded.lowered(&known.ran) {
             if self.ledger.degraded().is_none() {
                 let record = Record::GuardedCall { node, step: GuardedStep::Ran };
                 if let Err(error) = self.ledger.append_at(at, record).await {
