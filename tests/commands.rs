@@ -76,10 +76,64 @@ async fn a_repeated_command_is_harmless_over_a_restart_and_a_reused_key_is_refus
         let again = under(&gateway.client, "maintenance", key(name)).await.expect("it was done");
         assert_eq!((again.changed, again.revision), (changed, first.revision), "{name}");
         assert_eq!(again.mode.kind, "maintenance");
+        // It says that it is an answer of then, and what is true now.
+        assert!(again.replayed && !again.effect_is_true(), "{again:?}");
+        let now = again.now.expect("what is true now");
+        assert_eq!((now.mode.kind.as_str(), now.revision), ("cluster", revision));
     }
     assert_eq!(code(under(&gateway.client, "single n1", key("a")).await), "idempotency_key_reused");
     let status = gateway.status().await;
     assert_eq!((status.mode.kind.as_str(), status.revision), ("cluster", revision));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_line_does_not_call_an_effect_true_that_has_passed() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    let raise = async |gateway: &InProcess| {
+        let socket = gateway.folder().join("control.sock");
+        let raising = tokio::task::spawn_blocking(move || {
+            let mut command = common::binary();
+            command.args(["mode", "maintenance", "--idempotency-key", "k", "--control"]);
+            command.arg(socket).output().expect("it runs")
+        });
+        let output = raising.await.expect("no panic");
+        (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+    };
+    assert_eq!(raise(&gateway).await.0, Some(0));
+    let (status, told) = raise(&gateway).await;
+    assert_eq!(status, Some(0), "it is still true: {told}");
+    gateway.switch("cluster", "0s").await.expect("lowered");
+    let (status, told) = raise(&gateway).await;
+    assert_eq!(status, Some(4), "{told}");
+    assert!(told.contains("already carried out at revision 2; the mode is now cluster"), "{told}");
+    assert_eq!(gateway.status().await.mode.kind, "cluster");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_command_given_several_times_at_once_gets_one_answer() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    let address = gateway.address;
+    let mut held = tokio::task::JoinSet::new();
+    let hold = "GET /__test/hold HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    held.spawn(async move { http(address, hold).await });
+    eventually("a node holds it", async || nodes.iter().any(|node| node.held() == 1)).await;
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let client = gateway.client.clone();
+        asking.spawn(async move {
+            let body = SwitchBody { drain_timeout: Some("60s".into()), ..command("maintenance") };
+            client.switch(&body, &key("once")).await.map(|answer| answer.doc)
+        });
+    }
+    eventually("it drains", async || gateway.status().await.switch.is_some_and(|s| s.fenced)).await;
+    // Whoever asks from here on still joins it: it ends only when the node lets go.
+    nodes.iter().for_each(StandIn::release);
+    while let Some(answer) = asking.join_next().await {
+        let answer = answer.expect("no panic").expect("raised");
+        assert!(answer.changed && answer.revision == 2, "{answer:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -152,6 +206,67 @@ async fn events_after_a_revision_are_those_that_were_missed_and_then_what_follow
     }
 }
 
+/// The lines of `GET /v1/events?QUERY` until `enough`.
+async fn events(gateway: &InProcess, query: &str, enough: usize) -> Vec<EventDoc> {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    let socket = gateway.folder().join("control.sock");
+    let mut stream = tokio::net::UnixStream::connect(socket).await.expect("it listens");
+    let request = format!("GET /v1/events?{query} HTTP/1.1\r\nHost: a\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("taken");
+    let mut lines = BufReader::new(stream).lines();
+    let mut events = Vec::new();
+    while events.len() < enough {
+        let line =
+            tokio::time::timeout(common::PATIENCE, lines.next_line()).await.expect("in time");
+        let line = line.expect("it answers").expect("the stream goes on");
+        events.extend(serde_json::from_str::<EventDoc>(&line).ok());
+    }
+    events
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_go_on_after_the_very_event_that_was_seen_last() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    gateway.switch("single n1", "0s").await.expect("narrowed");
+    let all = events(&gateway, "after=1", 3).await;
+    let began = all[0].seq.expect("numbered");
+    assert!(matches!(all[0].what, What::SwitchBegan { .. }), "{all:?}");
+    // The rest of that revision is not skipped.
+    let rest = events(&gateway, &format!("after_seq={began}"), 2).await;
+    assert_eq!(rest, all[1..]);
+    // Over a restart the numbers go on, and what is gone is said to be.
+    let gateway = restart(gateway, &nodes).await;
+    let later = events(&gateway, &format!("after_seq={began}"), 1).await;
+    assert!(all[2].seq < later[0].seq, "{later:?}");
+    match &later[0].what {
+        What::Started { earlier_events, .. } => assert_eq!(earlier_events, "gone"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_down_is_named_where_it_is_meant_to_carry_traffic() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    gateway.switch("single n1", "0s").await.expect("narrowed");
+    nodes[1].set_state(State::PortClosed);
+    node_is(&gateway.client, "n2", "down").await;
+    let lowered = gateway.switch("cluster", "0s").await.expect("one node is ready");
+    assert_eq!(lowered.warnings.len(), 1, "{lowered:?}");
+    let warning = &lowered.warnings[0];
+    assert!(warning.starts_with("n2 is down and gets no new requests: "), "{warning}");
+    let status = gateway.status().await;
+    let traffic = status.nodes.iter().map(|node| (node.routed, node.takes_requests));
+    assert_eq!(traffic.collect::<Vec<_>>(), [(true, true), (true, false)]);
+    let mut show = common::binary();
+    show.args(["status", "--control"]).arg(gateway.folder().join("control.sock"));
+    let shown = tokio::task::spawn_blocking(move || show.output()).await.expect("no panic");
+    let shown = String::from_utf8(shown.expect("it runs").stdout).expect("text");
+    let n2 = shown.lines().find(|line| line.starts_with("n2")).expect("shown");
+    assert!(n2.contains("when ready") && !n2.contains("yes"), "{n2}");
+}
+
 /// `pm:enable` through the gateway; what runs changes. Returns when the node is through with it.
 async fn enable(gateway: &InProcess, nodes: &[StandIn]) {
     let call = "POST /api/pm:enable?filterByTk=x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\
@@ -201,9 +316,114 @@ async fn a_call_that_its_node_refuses_does_not_hold_up_the_operator() {
     let nodes = [1, 2].map(|k| StandIn::start(node(k)).expect("a stand-in starts"));
     let gateway = start(&nodes).await;
     narrow(&gateway).await;
-    let call = "POST /api/app:restart HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\
-                Connection: close\r\n\r\n";
-    let answer = http(gateway.address, call).await.expect("an answer");
+    let call = UnderWay::begin(gateway.address).await;
+    // The journal has heard of its beginning; a stop tells it the end.
+    n2_must_restart(&gateway).await;
+    let answer = call.end().await;
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    let gateway = restart(gateway, &nodes).await;
     gateway.switch("cluster", "0s").await.expect("nothing ran");
+}
+
+/// A guarded call that its node has in hand: its body is not whole yet.
+struct UnderWay(tokio::net::TcpStream);
+
+impl UnderWay {
+    async fn begin(address: std::net::SocketAddr) -> Self {
+        use tokio::io::AsyncWriteExt;
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("accepted");
+        let head = "POST /api/pm:enable?filterByTk=x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\
+                    Connection: close\r\n\r\n{";
+        stream.write_all(head.as_bytes()).await.expect("taken");
+        Self(stream)
+    }
+
+    /// Sends the rest; the answer.
+    async fn end(mut self) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        self.0.write_all(b"  }").await.expect("taken");
+        let mut answer = String::new();
+        self.0.read_to_string(&mut answer).await.expect("an answer");
+        answer
+    }
+}
+
+async fn objections(gateway: &InProcess, mode: &str) -> Vec<String> {
+    match gateway.switch(mode, "0s").await {
+        Err(ClientError::Problem(problem)) => {
+            problem.objections.into_iter().map(|objection| objection.code).collect()
+        }
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+async fn n2_must_restart(gateway: &InProcess) {
+    eventually("n2 must be restarted", async || {
+        let must = gateway.status().await.must_restart;
+        must.iter().map(|must| must.node.as_str()).eq(["n2"])
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_changes_what_runs_counts_from_its_write_and_not_only_from_its_answer() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    narrow(&gateway).await;
+    let call = UnderWay::begin(gateway.address).await;
+    n2_must_restart(&gateway).await;
+    let refused = ["guarded_call_under_way", "not_restarted"];
+    assert_eq!(objections(&gateway, "cluster").await, refused);
+    // Raising is always allowed, and waits for it.
+    let client = gateway.client.clone();
+    let mut raising = tokio::task::JoinSet::new();
+    raising.spawn(async move { common::switch(&client, "maintenance", "60s").await });
+    eventually("it drains", async || gateway.status().await.switch.is_some_and(|s| s.fenced)).await;
+    assert!(call.end().await.starts_with("HTTP/1.1 200"));
+    raising.join_next().await.expect("one").expect("no panic").expect("raised");
+    all_ready(&gateway, &nodes).await;
+    assert_eq!(objections(&gateway, "cluster").await, ["not_restarted"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_changes_what_runs_and_was_cut_may_have_run() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    narrow(&gateway).await;
+    let _cut = UnderWay::begin(gateway.address).await;
+    n2_must_restart(&gateway).await;
+    let raised = gateway.switch("maintenance", "0s").await.expect("raised");
+    assert_eq!(raised.removed[0].cut, 1);
+    assert_eq!(objections(&gateway, "cluster").await, ["not_restarted"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_orderly_stop_right_after_a_call_that_changes_what_runs_forgets_nothing() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    narrow(&gateway).await;
+    let call = UnderWay::begin(gateway.address).await;
+    n2_must_restart(&gateway).await;
+    assert!(call.end().await.starts_with("HTTP/1.1 200"));
+    let gateway = restart(gateway, &nodes).await;
+    assert_eq!(objections(&gateway, "cluster").await, ["not_restarted"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_traffic_may_not_go_to_a_node_that_a_call_passed_by() {
+    let nodes = nodes(3);
+    let gateway = start(&nodes).await;
+    narrow(&gateway).await;
+    enable(&gateway, &nodes).await;
+    assert_eq!(objections(&gateway, "single n2").await, ["not_restarted"]);
+    gateway.switch("maintenance", "0s").await.expect("raised");
+    gateway.switch("single n1", "0s").await.expect("the call was its own");
+    nodes[1].set_state(State::PortClosed);
+    node_is(&gateway.client, "n2", "down").await;
+    nodes[1].set_state(State::Running);
+    node_is(&gateway.client, "n2", "ready").await;
+    gateway.switch("single n2", "0s").await.expect("it was restarted");
+    assert_eq!(objections(&gateway, "cluster").await, ["not_restarted"], "n3 was not");
+    let must: Vec<_> = gateway.status().await.must_restart;
+    assert!(must.iter().map(|must| (must.node.as_str(), must.kept.as_str())).eq([("n3", "n1")]));
 }

@@ -472,6 +472,121 @@ async fn the_very_first_start_takes_the_configured_mode_and_later_ones_do_not() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_start_that_fails_decides_nothing() {
+    let nodes = nodes(1);
+    let list = [("a", "request", format!("http://{}", nodes[0].addr()))];
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound");
+    let wrong = [
+        format!("listen = [\"{address}\"]"),
+        format!("admin = \"{address}\""),
+        "[notice]\npage = \"/nonexistent/page.html\"".to_owned(),
+        "[log]\naccess = \"/nonexistent/access.log\"".to_owned(),
+    ];
+    for wrong in wrong {
+        let directory = tempfile::tempdir().expect("a folder");
+        let mut process = start_changed(directory.path(), &wrong, &list);
+        assert_eq!(process.ended().await.code(), Some(2), "{wrong}: {}", process.stderr());
+        let mut process = start_with(directory.path(), "initial_mode = \"maintenance\"", &list);
+        let status = process.status().await;
+        assert_eq!((status.mode.kind.as_str(), status.revision), ("maintenance", 1), "{wrong}");
+    }
+}
+
+/// As [`start_with`], with a line in place of the one of the same key, or a table more.
+fn start_changed(directory: &Path, line: &str, nodes: &[(&str, &str, String)]) -> Process {
+    let mut process = start_with(directory, "", nodes);
+    process.kill();
+    // It may not have come so far.
+    let _ = std::fs::remove_dir_all(directory.join("state"));
+    let file = directory.join("drawspan.toml");
+    let text = std::fs::read_to_string(&file).expect("just written");
+    let key = line.split(" = ").next().unwrap_or(line);
+    let lines = text.lines().map(|old| if old.starts_with(key) { line } else { old });
+    let mut text = lines.collect::<Vec<_>>().join("\n");
+    if line.starts_with('[') {
+        text.push_str(&format!("\n{line}\n"));
+    }
+    std::fs::write(&file, text).expect("written");
+    let path = file.to_str().expect("a plain path").to_owned();
+    Process::spawn_with(directory, &["--config".to_owned(), path], &[])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn history_tells_what_a_kill_interrupted_and_who_set_the_mode_is_still_known() {
+    let (directory, nodes) = killed_in("single n1").await;
+    let mut process = start(&directory, &nodes, Some("engine.published"));
+    let before = process.ready().await;
+    assert!(!switch(&process, "cluster", "0s").await);
+    process.ended().await;
+
+    let mut process = start(&directory, &nodes, None);
+    let status = process.ready().await;
+    assert_eq!(status.mode.to_string(), "single n1");
+    assert_eq!((&status.by, &status.since), (&before.by, &before.since));
+    let history = process.client().history(3).await.expect("answered").doc.history;
+    let told: Vec<_> = history
+        .iter()
+        .map(|past| (past.from.to_string(), past.to.to_string(), past.ending.as_str()))
+        .collect();
+    let entry = |from: &str, to: &str, ending| (from.to_owned(), to.to_owned(), ending);
+    assert_eq!(told[0], entry("cluster", "single n1", "at_start"));
+    assert_eq!(told[1], entry("single n1", "cluster", "interrupted"));
+    assert_eq!(told[2], entry("cluster", "single n1", "drained"));
+    assert_eq!(history.iter().map(|p| p.finished).collect::<Vec<_>>(), [true, false, true]);
+    process.kill();
+
+    std::fs::write(directory.path().join("state/journal.redb"), b"x").expect("written");
+    let mut process = start(&directory, &nodes, None);
+    process.status().await;
+    let history = process.client().history(3).await.expect("answered").doc.history;
+    assert_eq!(history.len(), 1);
+    let (from, to) = (history[0].from.to_string(), history[0].to.to_string());
+    assert_eq!((from.as_str(), to.as_str()), ("unknown", "maintenance"));
+    assert_eq!(history[0].by, "doubt");
+}
+
+async fn metrics(status: &StatusDoc) -> String {
+    let admin = status.admin.as_ref().and_then(|admin| admin.parse().ok());
+    get(admin.expect("an admin address"), "/metrics").await.1
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_doubt_says_what_is_lost_where_the_rest_lies_and_how_it_ends() {
+    let (directory, nodes) = killed_in("single n1").await;
+    std::fs::write(directory.path().join("state/journal.redb"), b"damaged").expect("written");
+    let mut process = start(&directory, &nodes, None);
+    process.ready().await;
+    process.kill();
+    // Over one more start, too.
+    let mut process = start(&directory, &nodes, None);
+    let status = process.ready().await;
+    let kept = status.damaged_journal.as_ref().expect("it was moved aside");
+    assert_eq!(std::fs::read(kept).expect("it is there"), b"damaged");
+    assert_eq!(status.mode_before.as_ref().map(|mode| mode.kind.as_str()), Some("unknown"));
+    assert!(status.doubt_remedy.as_ref().is_some_and(|r| r.contains("drawspan mode")));
+    assert!(metrics(&status).await.contains("\ndrawspan_doubt 1\n"));
+
+    let mut show = common::binary();
+    show.args(["status", "--control"]).arg(directory.path().join("control.sock"));
+    let shown = shown_by(&mut show);
+    for word in [kept.as_str(), "remedy", "unknown"] {
+        assert!(shown.contains(word), "no {word} in {shown}");
+    }
+    let reply =
+        common::switch(&process.client(), "cluster", "0s").await.expect("a command ends it");
+    assert!(reply.warnings.iter().any(|warning| warning.contains("is not known")), "{reply:?}");
+    let status = process.status().await;
+    assert_eq!((&status.doubt, &status.damaged_journal), (&None, &None));
+    assert!(status.mode_before.is_none() && status.doubt_remedy.is_none());
+    assert!(metrics(&status).await.contains("\ndrawspan_doubt 0\n"));
+}
+
+fn shown_by(command: &mut std::process::Command) -> String {
+    String::from_utf8(command.output().expect("it runs").stdout).expect("text")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whichever_write_of_a_start_in_doubt_fails_it_comes_up_raised() {
     let address = |node: &StandIn| format!("http://{}", node.addr());
     let nodes = nodes(2);
@@ -493,4 +608,30 @@ async fn whichever_write_of_a_start_in_doubt_fails_it_comes_up_raised() {
         let mut process = start_with(directory.path(), "", &before);
         comes_up_in_doubt(&mut process, &nodes, "the next start").await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_changes_what_runs_and_is_under_way_at_a_kill_is_not_forgotten() {
+    use tokio::io::AsyncWriteExt;
+    let directory = tempfile::tempdir().expect("a folder");
+    let nodes = nodes(2);
+    let mut process = start(&directory, &nodes, None);
+    let status = process.ready().await;
+    assert!(switch(&process, "single n1", "0s").await);
+    let mut call = tokio::net::TcpStream::connect(&status.listen[0]).await.expect("accepted");
+    // Without the last byte of its body, so that no answer can come.
+    let head = "POST /api/pm:enable HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n";
+    call.write_all(head.as_bytes()).await.expect("taken");
+    common::eventually("it is noted", async || {
+        let status = process.client().status().await;
+        status.is_ok_and(|status| !status.doc.must_restart.is_empty())
+    })
+    .await;
+    process.kill();
+    let mut process = start(&directory, &nodes, None);
+    let status = process.ready().await;
+    let must = status.must_restart.first().expect("the other node");
+    assert_eq!((must.node.as_str(), must.kept.as_str()), ("n2", "n1"));
+    let refused = common::code(common::switch(&process.client(), "cluster", "0s").await);
+    assert_eq!(refused, "refused");
 }

@@ -498,3 +498,29 @@ async fn whom_the_kernel_let_in_before_the_stop_is_answered() {
     let _ = answer(&mut late).await;
     failpoint::unset("worker.fence");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_changes_what_runs_after_the_decision_to_lower_is_told_and_remembered() {
+    let _points = points().await;
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    switched(&gateway, "single n1", "0s").await;
+    let decided = failpoint::arm("engine.decided");
+    let mut lowering = ask(&gateway, "cluster", "0s");
+    decided.reached().await;
+    let call = "POST /api/pm:enable?filterByTk=x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\
+                Connection: close\r\n\r\n";
+    let answer_to_call = http(gateway.address, call).await.expect("an answer");
+    assert!(answer_to_call.starts_with("HTTP/1.1 200"), "{answer_to_call}");
+    decided.release();
+    let lowered = answer(&mut lowering).await.expect("nothing was known against it");
+    let told = |warning: &String| warning.contains("passed to n1 while the switch went on");
+    assert!(lowered.warnings.iter().any(told), "{lowered:?}");
+    let must = gateway.status().await.must_restart;
+    assert!(must.iter().map(|must| must.node.as_str()).eq(["n2"]), "{must:?}");
+    eventually("n1 is through with it, and kept", async || {
+        gateway.switch("single n1", "0s").await.is_ok()
+    })
+    .await;
+    assert_eq!(code(gateway.switch("cluster", "0s").await), "refused");
+}

@@ -19,7 +19,11 @@ pub fn settle(opened: &mut Opened, config: &Config) -> Result<State, JournalErro
         return Ok(state);
     };
     let at = clock::now();
-    let record = Record::Doubt { mode_before: Some(state.mode.clone()), reason: reason.clone() };
+    let record = Record::Doubt {
+        mode_before: Some(state.mode.clone()),
+        reason: reason.clone(),
+        kept_as: None,
+    };
     if opened.journal.append(at, record.clone()).is_ok() {
         return Ok(opened.journal.state().clone());
     }

@@ -1,4 +1,6 @@
-//! The order of a start: lock the state, read it, bind everything, then run.
+//! The order of a start: lock the state, bind and open everything, read the state, then run. What is
+//! wrong with the configuration is found before the first record is written, so that a first start
+//! which fails decides nothing.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -19,7 +21,8 @@ use crate::control::{self, Access, ControlListener, Role, SocketError, UnknownGr
 use crate::dashboard::{self, Vitals};
 use crate::edge::{self, ListenError, Post, Slots, WorkerThread};
 use crate::engine::{
-    self, Commands, Constants, EngineParts, Event, EventKind, Handle, JournalState, Standing,
+    self, BeforeDoubt, Commands, Constants, EngineParts, EventKind, GuardedCalls, Handle,
+    JournalState, Standing,
 };
 use crate::fence::Line;
 use crate::health::{Health, SystemResolver};
@@ -85,6 +88,26 @@ pub struct Gateway {
     _state_dir: StateDir,
 }
 
+/// What can fail for reasons of the configuration, done before the journal is opened.
+struct Prepared {
+    bound: Bound,
+    nodes: Nodes,
+    metrics: Metrics,
+    access_log: AccessLog,
+    notice: Arc<Notice>,
+    runtime: Runtime,
+}
+
+fn prepare(config: &Config, workers: usize) -> Result<Prepared, StartError> {
+    let nodes = nodes(config);
+    let bound = bind(config, workers)?;
+    let metrics = Metrics::new(nodes.clone())?;
+    let notice = Arc::new(Notice::new(&notice_settings(config))?);
+    let access_log = access_log(config, &metrics)?;
+    let runtime = control_runtime().map_err(StartError::Thread)?;
+    Ok(Prepared { bound, nodes, metrics, access_log, notice, runtime })
+}
+
 /// What is bound before anything runs.
 struct Bound {
     listeners: edge::Listeners,
@@ -104,10 +127,10 @@ pub fn start(config: Config, mut warnings: Vec<String>) -> Result<Gateway, Start
     warnings.extend(complaint);
     let state_dir = StateDir::open(&config.state_dir)?;
     warnings.extend(state_dir.warning());
+    let workers = worker_count(&config);
+    let prepared = prepare(&config, workers)?;
     let mut opened = journal::open(&state_dir, &config.initial_mode, started)?;
     let state = recover::settle(&mut opened, &config)?;
-    let workers = worker_count(&config);
-    let bound = bind(&config, workers)?;
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
@@ -115,7 +138,7 @@ pub fn start(config: Config, mut warnings: Vec<String>) -> Result<Gateway, Start
     compose(
         config,
         (state_dir, opened, state),
-        bound,
+        prepared,
         Counts { workers, connections, warnings, started },
     )
 }
@@ -152,14 +175,12 @@ fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
 fn compose(
     config: Config,
     (state_dir, opened, state): (StateDir, Opened, State),
-    bound: Bound,
+    prepared: Prepared,
     counts: Counts,
 ) -> Result<Gateway, StartError> {
-    let nodes = nodes(&config);
+    let Prepared { bound, nodes, metrics, access_log, notice, runtime } = prepared;
     let publisher = Publisher::new(state.mode.clone(), nodes.clone());
-    let vitals = vitals(&state, &nodes, &publisher)?;
-    let access_log = access_log(&config, &vitals.metrics)?;
-    let runtime = control_runtime().map_err(StartError::Thread)?;
+    let vitals = vitals(&state, metrics, &publisher);
     let entered = runtime.enter();
     let (stop_control, stop_rest) = (CancellationToken::new(), CancellationToken::new());
     let resolver = SystemResolver::new(config.health.timeout);
@@ -168,7 +189,7 @@ fn compose(
     let parts = WorkerPartsMaker {
         settings: Arc::new(Settings::new(&config, counts.workers)),
         tables: publisher.tables(),
-        notice: Arc::new(Notice::new(&notice_settings(&config))?),
+        notice,
         metrics: vitals.metrics.clone(),
         access_log: access_log.clone(),
         kick: Arc::new(move |node| kicks.kick(node)),
@@ -181,7 +202,8 @@ fn compose(
     let admin = bound.admin.as_ref().map(|(_, address)| *address);
     let Counts { warnings, started, .. } = counts;
     let constants = Constants { listen: listen.clone(), admin, warnings, started };
-    let events = Arc::new(engine::Events::new([started_event(&state)]));
+    let events = Arc::new(engine::Events::new(started));
+    events.tell(state.revision(), started_event(&state));
     let engine_parts = EngineParts {
         standing: Arc::new(ArcSwap::from_pointee(standing(&state, &opened))),
         journal: opened.journal,
@@ -225,13 +247,13 @@ fn compose(
     })
 }
 
-fn vitals(state: &State, nodes: &Nodes, publisher: &Publisher) -> Result<Vitals, StartError> {
-    let metrics = Metrics::new(nodes.clone())?;
+fn vitals(state: &State, metrics: Metrics, publisher: &Publisher) -> Vitals {
     metrics.published(state.mode.kind(), publisher.tables().load().generation);
     metrics.revision(state.revision());
+    metrics.doubt(state.doubt.is_some());
     let vitals = Vitals { metrics, readiness: Readiness::default(), liveness: Liveness::default() };
     vitals.readiness.state_loaded();
-    Ok(vitals)
+    vitals
 }
 
 fn control_runtime() -> io::Result<Runtime> {
@@ -353,18 +375,22 @@ fn standing(state: &State, opened: &Opened) -> Standing {
         by: state.by.clone(),
         why: state.why.clone(),
         doubt: state.doubt.clone(),
+        before_doubt: BeforeDoubt {
+            mode: state.mode_before.clone(),
+            damaged_journal: state.kept_as.clone(),
+        },
         switch: None,
         journal,
         unfenced_workers: Vec::new(),
+        guarded: GuardedCalls { ran: state.guarded.clone(), under_way: Vec::new() },
     }
 }
 
-fn started_event(state: &State) -> Event {
+fn started_event(state: &State) -> EventKind {
     if let Some(doubt) = &state.doubt {
         tracing::warn!(%doubt, "came up raised, in doubt; the next command ends it");
     }
-    let kind = EventKind::Started { mode: Mode::clone(&state.mode), doubt: state.doubt.clone() };
-    Event { at: clock::now(), revision: state.revision(), kind }
+    EventKind::Started { mode: Mode::clone(&state.mode), doubt: state.doubt.clone() }
 }
 
 /// Passes health's changes on to those who listen on the control socket.

@@ -60,7 +60,9 @@ fn words(what: &What) -> String {
         None => String::new(),
     };
     match what {
-        What::Started { mode, doubt } => format!("started in {mode}{}", because(doubt)),
+        What::Started { mode, doubt, earlier_events: _ } => {
+            format!("started in {mode}{}; what happened before is not told here", because(doubt))
+        }
         What::SwitchBegan { from, to, by, why, forced } => {
             let forced = if *forced { ", by force" } else { "" };
             format!("switch {from} -> {to} begun by {by}{forced}{}", because(why))

@@ -93,12 +93,20 @@ pub async fn switch(
         Form::Json => writeln!(terminal.out, "{}", answer.raw.trim_end())?,
         Form::Human => render(&answer.doc, terminal.out)?,
     }
-    Ok(Exit::True)
+    Ok(if answer.doc.effect_is_true() { Exit::True } else { Exit::LostRace })
 }
 
 /// The acknowledgement, for a person.
 pub(super) fn render(switch: &SwitchDoc, out: &mut dyn Write) -> io::Result<()> {
     let mode = printable(&switch.mode.to_string());
+    if let Some(now) = switch.now.as_ref().filter(|_| switch.replayed) {
+        let done = format!("this command was already carried out at revision {}", switch.revision);
+        return writeln!(
+            out,
+            "{mode}: {done}; the mode is now {}",
+            printable(&now.mode.to_string())
+        );
+    }
     if !switch.changed {
         return writeln!(out, "{mode}: nothing to change (revision {})", switch.revision);
     }
@@ -109,6 +117,9 @@ pub(super) fn render(switch: &SwitchDoc, out: &mut dyn Write) -> io::Result<()> 
         let (in_flight, cut, tunnels) = (left.in_flight, left.cut, left.tunnels_closed);
         write!(out, "  {}: {in_flight} requests left, {cut} cut", printable(&left.node))?;
         writeln!(out, ", {tunnels} tunnels closed, {} abandoned so far", left.abandoned)?;
+    }
+    for warning in &switch.warnings {
+        writeln!(out, "  warning: {}", printable(warning))?;
     }
     for objection in &switch.forced_over {
         writeln!(out, "  forced over: {}", printable(&objection.detail))?;

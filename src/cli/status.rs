@@ -85,6 +85,15 @@ fn render(status: &StatusDoc, out: &mut dyn Write) -> io::Result<()> {
     }
     if let Some(doubt) = &status.doubt {
         field(out, "doubt", doubt)?;
+        if let Some(before) = &status.mode_before {
+            field(out, "before", &before.to_string())?;
+        }
+        if let Some(damaged) = &status.damaged_journal {
+            field(out, "kept", damaged)?;
+        }
+        if let Some(remedy) = &status.doubt_remedy {
+            field(out, "remedy", remedy)?;
+        }
     }
     if let Some(switch) = &status.switch {
         let step = if switch.fenced { "fenced, draining" } else { "not yet fenced" };
@@ -98,6 +107,11 @@ fn render(status: &StatusDoc, out: &mut dyn Write) -> io::Result<()> {
     if !status.sick_workers.is_empty() {
         let text = format!("workers {:?} do not confirm the routes", status.sick_workers);
         field(out, "sick", &text)?;
+    }
+    for must in &status.must_restart {
+        let (node, kept) = (&must.node, &must.kept);
+        let text = format!("{node}: a call that changes what runs passed to {kept}");
+        field(out, "restart", &format!("{text} at {}", must.since))?;
     }
     for warning in &status.warnings {
         field(out, "warning", warning)?;
@@ -116,7 +130,9 @@ fn row(node: &NodeDoc) -> [String; COLUMNS.len()] {
     let routed = match (node.role.as_str(), node.routed, node.ejected) {
         ("worker", _, _) => "worker",
         (_, true, true) => "ejected",
-        (_, true, false) => "yes",
+        (_, true, false) if node.takes_requests => "yes",
+        // The mode routes to it, and it gets nothing: `yes` would look like traffic.
+        (_, true, false) => "when ready",
         (_, false, _) => "no",
     };
     [

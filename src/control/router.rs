@@ -20,7 +20,7 @@ use super::server::Server;
 use super::wait::{Condition, Waited, wait};
 use super::wire::{HistoryDoc, NodesDoc, StatusDoc, SwitchDoc, WaitDoc};
 use super::{change, events, users};
-use crate::engine::{Caller, Commands, SwitchCommand, SwitchError, SwitchReply};
+use crate::engine::{After, Caller, Commands, SwitchCommand, SwitchError, SwitchReply};
 use crate::model::limits::{
     CONTROL_BODY_BYTES_MAX, HISTORY_MAX, HISTORY_SHOWN, WAIT_TIMEOUT, WAIT_TIMEOUT_MAX,
 };
@@ -147,8 +147,10 @@ async fn history<E: Commands>(server: &Server<E>, query: Option<&str>) -> Outcom
 }
 
 fn listen<E: Commands>(server: &Server<E>, query: Option<&str>) -> Outcome<Response<Body>> {
-    let query = Query::parse(query, &["after"])?;
-    let after = query.value("after", "must be a revision")?.map(Revision);
+    let query = Query::parse(query, &["after", "after_seq"])?;
+    let revision = query.value("after", "must be a revision")?.map(Revision).map(After::Revision);
+    let seq = query.value("after_seq", "must be an event's seq")?.map(After::Seq);
+    let after = seq.or(revision);
     let (kept, live) = server.engine.events(after);
     let body = events::stream(&server.tasks, kept, live, server.stop.clone());
     Ok(answer::stream(body, "application/x-ndjson"))

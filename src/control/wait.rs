@@ -151,6 +151,10 @@ fn judge_node(node: &NodeId, is: NodeCondition, status: &Status) -> Verdict {
     let Some(known) = status.nodes.iter().find(|known| known.id == *node) else {
         return unknown(node, status);
     };
+    if known.address.is_empty() && is != NodeCondition::Drained {
+        let why = "has no address: it is not probed, and nobody can say how it is";
+        return Verdict::Never(format!("node {node} {why}"));
+    }
     let met = match is {
         NodeCondition::Ready => known.state == NodeState::Ready,
         NodeCondition::Down => known.state == NodeState::Down,
@@ -221,7 +225,7 @@ async fn something_happened(events: &mut Option<Receiver<Event>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{BackNode, JournalState, RunningSwitch};
+    use crate::engine::{BackNode, BeforeDoubt, JournalState, RunningSwitch};
     use crate::model::{Generation, Revision, Timestamp, Weight};
 
     fn node(id: &str, role: NodeRole) -> BackNode {
@@ -236,6 +240,7 @@ mod tests {
             since: Timestamp::from_millis(0),
             last_answer: None,
             routed: role == NodeRole::Request,
+            takes_requests: role == NodeRole::Request,
             ejected: false,
             in_flight: 0,
             tunnels: 0,
@@ -254,9 +259,11 @@ mod tests {
             by: "root".into(),
             why: None,
             doubt: None,
+            before_doubt: BeforeDoubt::default(),
             switch: None,
             journal: JournalState::Ok,
             unfenced_workers: vec![],
+            must_restart: vec![],
             warnings: vec![],
             nodes: vec![node("n1", NodeRole::Request), node("w1", NodeRole::Worker)],
             listen: vec![],
@@ -321,6 +328,14 @@ mod tests {
             assert!(matches!(judge(condition, &status), Verdict::Never(_)), "{condition}");
         }
         assert_eq!(judge("node=w1:ready", &status), Verdict::Met);
+        let mut status = status;
+        for node in &mut status.nodes {
+            node.address.clear();
+        }
+        for condition in ["node=w1:ready", "node=w1:down"] {
+            assert!(matches!(judge(condition, &status), Verdict::Never(_)), "{condition}");
+        }
+        assert_eq!(judge("node=w1:drained", &status), Verdict::Met);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::future::Future;
 
 use tokio::sync::broadcast;
 
-use super::{Event, Status, SwitchCommand, SwitchError, SwitchReply};
+use super::{After, Event, Status, SwitchCommand, SwitchError, SwitchReply};
 use crate::model::{Mode, Revision, Timestamp};
 
 /// A handle on the engine; cheap to clone.
@@ -22,24 +22,64 @@ pub trait Commands: Clone + Send + Sync + 'static {
         command: SwitchCommand,
     ) -> impl Future<Output = Result<SwitchReply, SwitchError>> + Send;
 
-    /// The kept events whose revision is greater than `after` (none of them where it is `None`),
-    /// and every later one: no gap and no duplicate between the two.
-    fn events(&self, after: Option<Revision>) -> (Vec<Event>, broadcast::Receiver<Event>);
+    /// The kept events after `after` (none of them where it is `None`), and every later one: no gap
+    /// and no duplicate between the two.
+    fn events(&self, after: Option<After>) -> (Vec<Event>, broadcast::Receiver<Event>);
 
     /// The last switches, the youngest first.
     fn history(&self, limit: usize) -> impl Future<Output = Vec<HistoryEntry>> + Send;
 }
 
-/// One switch as the journal remembers it.
+/// One switch, or a raise at a start, as the journal remembers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
     pub revision: Revision,
     pub at: Timestamp,
     pub by: String,
-    pub from: Mode,
+    /// `None` where it is not known: the journal that knew was lost.
+    pub from: Option<Mode>,
     pub to: Mode,
     pub why: Option<String>,
     pub forced: bool,
-    /// Is the end of the switch recorded?
-    pub finished: bool,
+    pub ending: HistoryEnding,
+}
+
+/// How a past switch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HistoryEnding {
+    Running,
+    /// Nothing old was left on removed nodes, or it was cut.
+    Drained,
+    /// The marker held the mode while the journal could not be written.
+    ByMarker,
+    /// A raise at a start, without a command.
+    AtStart,
+    /// A switch to a less open mode took over.
+    Superseded,
+    /// The gateway died before it ended.
+    Interrupted,
+    /// It ended, and the journal could not take that.
+    Unrecorded,
+}
+
+impl HistoryEnding {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Drained => "drained",
+            Self::ByMarker => "by_marker",
+            Self::AtStart => "at_start",
+            Self::Superseded => "superseded",
+            Self::Interrupted => "interrupted",
+            Self::Unrecorded => "unrecorded",
+        }
+    }
+
+    /// Did what it was for come true, on record?
+    pub const fn is_finished(self) -> bool {
+        match self {
+            Self::Drained | Self::ByMarker | Self::AtStart => true,
+            Self::Running | Self::Superseded | Self::Interrupted | Self::Unrecorded => false,
+        }
+    }
 }

@@ -103,6 +103,18 @@ pub struct SwitchReply {
     /// Set where the journal does not write: the mode is held by the marker.
     pub journal_degraded: bool,
     pub took: Duration,
+    /// What the operator should know beside it; nothing that speaks against the switch.
+    pub warnings: Vec<String>,
+    /// Set where the command was carried out before, under the same key, and this is its reply
+    /// again.
+    pub replayed: Option<Replayed>,
+}
+
+/// What is true now, beside a reply of then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    pub mode: Mode,
+    pub revision: Revision,
 }
 
 /// A reason against a step; a refusal lists every one.
@@ -121,6 +133,8 @@ pub enum Objection {
          to {kept}: it may serve a split state"
     )]
     NotRestarted { node: NodeId, since: Timestamp, kept: NodeId },
+    #[error("a call that changes what runs is under way on {node}, which has not answered it yet")]
+    GuardedCallUnderWay { node: NodeId },
 }
 
 impl Objection {
@@ -132,6 +146,7 @@ impl Objection {
             Self::NoNodeReady => "no_node_ready",
             Self::MixedBuilds { .. } => "mixed_builds",
             Self::NotRestarted { .. } => "not_restarted",
+            Self::GuardedCallUnderWay { .. } => "guarded_call_under_way",
         }
     }
 
@@ -142,7 +157,8 @@ impl Objection {
             Self::NotReady { .. }
             | Self::NoNodeReady
             | Self::MixedBuilds { .. }
-            | Self::NotRestarted { .. } => true,
+            | Self::NotRestarted { .. }
+            | Self::GuardedCallUnderWay { .. } => true,
         }
     }
 
@@ -156,6 +172,9 @@ impl Objection {
             Self::NoNodeReady => "start a node and wait until it is ready".to_owned(),
             Self::MixedBuilds { .. } => "bring every node to the same version".to_owned(),
             Self::NotRestarted { node, .. } => format!("stop and start {node}"),
+            Self::GuardedCallUnderWay { node } => {
+                format!("wait until {node} has answered it, then restart the others")
+            }
         }
     }
 }

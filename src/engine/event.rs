@@ -5,15 +5,28 @@ use crate::model::{Generation, Mode, NodeId, NodeState, Revision, Timestamp};
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
+    /// Grows by one with each event of a process, and over its restarts as long as the wall clock
+    /// does not go back.
+    pub seq: u64,
     pub at: Timestamp,
     /// The revision in force when it happened.
     pub revision: Revision,
     pub kind: EventKind,
 }
 
+/// Where a listener left off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// What belongs to later revisions.
+    Revision(Revision),
+    /// What came after this event, to the event.
+    Seq(u64),
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// The gateway came up in this mode; `doubt` says why it is raised without a command.
+    /// The gateway came up in this mode; `doubt` says why it is raised without a command. What
+    /// happened before is not told any more.
     Started { mode: Mode, doubt: Option<String> },
     /// A switch is in the journal and will be published.
     SwitchBegan { from: Mode, to: Mode, by: String, why: Option<String>, forced: bool },

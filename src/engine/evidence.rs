@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Objection;
+use crate::clock;
 use crate::journal::record::GuardedCall;
 use crate::model::{Mode, NodeId, NodeRole, NodeState, Timestamp};
 use crate::routing::{Node, NodeIndex, Nodes};
@@ -28,21 +29,79 @@ pub struct NodeEvidence {
     pub restarted: Option<Timestamp>,
 }
 
+/// Calls that changed, or are changing, what runs on a node while it was the kept one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GuardedCalls {
+    /// The last one of each node that may have run.
+    pub ran: Vec<GuardedCall>,
+    /// Nodes that have not answered one yet.
+    pub under_way: Vec<NodeId>,
+}
+
+/// A node that may not take traffic beside the one that was kept until it was restarted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MustRestart {
+    pub node: NodeId,
+    /// When the call passed.
+    pub since: Timestamp,
+    /// Where it passed to.
+    pub kept: NodeId,
+}
+
 /// Every objection to a switch to `target`; raising never has any.
 pub fn objections(
     target: &Mode,
     nodes: &Nodes,
     evidence: &dyn Evidence,
-    guarded: &[GuardedCall],
+    guarded: &GuardedCalls,
 ) -> Vec<Objection> {
     match target {
         Mode::Maintenance => Vec::new(),
-        Mode::Single(kept) => to_single(kept, nodes, evidence),
+        Mode::Single(kept) => to_single(kept, nodes, evidence, guarded),
         Mode::Cluster => to_cluster(nodes, evidence, guarded),
     }
 }
 
-fn to_single(kept: &NodeId, nodes: &Nodes, evidence: &dyn Evidence) -> Vec<Objection> {
+/// The nodes that run something older than a guarded call left behind. One that is still under way
+/// makes every other node old, whenever that was started: it changes something yet.
+pub fn must_restart(
+    nodes: &Nodes,
+    evidence: &dyn Evidence,
+    guarded: &GuardedCalls,
+) -> Vec<MustRestart> {
+    let now = clock::now();
+    let under_way = guarded.under_way.iter();
+    let under_way = under_way.map(|node| GuardedCall { node: node.clone(), at: now });
+    let ran = guarded.ran.iter().filter(|call| !guarded.under_way.contains(&call.node)).cloned();
+    let mut all = Vec::new();
+    for call in ran.chain(under_way) {
+        for (index, node) in nodes.iter().enumerate().filter(|(_, node)| node.id != call.node) {
+            let restarted = evidence.node(NodeIndex(index)).restarted;
+            if restarted.is_none_or(|restarted| restarted <= call.at) {
+                let (node, kept) = (node.id.clone(), call.node.clone());
+                all.push(MustRestart { node, since: call.at, kept });
+            }
+        }
+    }
+    all
+}
+
+fn not_restarted(must: MustRestart) -> Objection {
+    let MustRestart { node, since, kept } = must;
+    Objection::NotRestarted { node, since, kept }
+}
+
+fn under_way(guarded: &GuardedCalls) -> impl Iterator<Item = Objection> {
+    guarded.under_way.iter().map(|node| Objection::GuardedCallUnderWay { node: node.clone() })
+}
+
+/// All traffic on a node that a guarded call passed by is as split a state as half of it.
+fn to_single(
+    kept: &NodeId,
+    nodes: &Nodes,
+    evidence: &dyn Evidence,
+    guarded: &GuardedCalls,
+) -> Vec<Objection> {
     let mut objections = Vec::new();
     for (index, node) in nodes.iter().enumerate().filter(|(_, node)| node.id == *kept) {
         if node.role == NodeRole::Worker {
@@ -54,10 +113,12 @@ fn to_single(kept: &NodeId, nodes: &Nodes, evidence: &dyn Evidence) -> Vec<Objec
             objections.push(Objection::NotReady { node: kept.clone(), state, reason });
         }
     }
+    let old = must_restart(nodes, evidence, guarded).into_iter();
+    objections.extend(old.filter(|old| old.node == *kept).map(not_restarted));
     objections
 }
 
-fn to_cluster(nodes: &Nodes, evidence: &dyn Evidence, guarded: &[GuardedCall]) -> Vec<Objection> {
+fn to_cluster(nodes: &Nodes, evidence: &dyn Evidence, guarded: &GuardedCalls) -> Vec<Objection> {
     let mut objections = Vec::new();
     let known: Vec<_> = (0..nodes.len()).map(|index| evidence.node(NodeIndex(index))).collect();
     let both = || nodes.iter().zip(&known);
@@ -75,17 +136,8 @@ fn to_cluster(nodes: &Nodes, evidence: &dyn Evidence, guarded: &[GuardedCall]) -
         });
         objections.push(Objection::MixedBuilds { builds: named.collect::<Vec<_>>().join(", ") });
     }
-    for call in guarded {
-        for (node, known) in both().filter(|(node, _)| node.id != call.node) {
-            if known.restarted.is_none_or(|restarted| restarted <= call.at) {
-                objections.push(Objection::NotRestarted {
-                    node: node.id.clone(),
-                    since: call.at,
-                    kept: call.node.clone(),
-                });
-            }
-        }
-    }
+    objections.extend(under_way(guarded));
+    objections.extend(must_restart(nodes, evidence, guarded).into_iter().map(not_restarted));
     objections
 }
 
@@ -128,12 +180,16 @@ mod tests {
         objections.iter().map(Objection::code).collect()
     }
 
+    fn none() -> GuardedCalls {
+        GuardedCalls::default()
+    }
+
     const REQUEST: NodeRole = NodeRole::Request;
 
     #[test]
     fn raising_never_has_an_objection() {
         let evidence = Known(vec![known(NodeState::Down, None, None)]);
-        assert!(objections(&Mode::Maintenance, &nodes(&[REQUEST]), &evidence, &[]).is_empty());
+        assert!(objections(&Mode::Maintenance, &nodes(&[REQUEST]), &evidence, &none()).is_empty());
     }
 
     #[test]
@@ -141,7 +197,7 @@ mod tests {
         let nodes = nodes(&[REQUEST, NodeRole::Worker]);
         let evidence =
             Known(vec![known(NodeState::Ready, None, None), known(NodeState::Down, None, None)]);
-        let to = |kept| codes(&objections(&Mode::Single(id(kept)), &nodes, &evidence, &[]));
+        let to = |kept| codes(&objections(&Mode::Single(id(kept)), &nodes, &evidence, &none()));
         assert!(to("n1").is_empty());
         assert_eq!(to("n2"), ["takes_no_traffic", "not_ready"]);
     }
@@ -150,7 +206,8 @@ mod tests {
     fn cluster_wants_a_ready_node_one_build_and_every_other_node_restarted() {
         let nodes = nodes(&[REQUEST, REQUEST]);
         let to = |evidence: Vec<NodeEvidence>, calls: &[GuardedCall]| {
-            codes(&objections(&Mode::Cluster, &nodes, &Known(evidence), calls))
+            let calls = GuardedCalls { ran: calls.to_vec(), under_way: Vec::new() };
+            codes(&objections(&Mode::Cluster, &nodes, &Known(evidence), &calls))
         };
         let ready = |build, restarted| known(NodeState::Ready, Some(build), restarted);
         assert!(to(vec![ready("a", None), ready("a", None)], &[]).is_empty());
@@ -164,5 +221,35 @@ mod tests {
             ["not_restarted"]
         );
         assert!(to(vec![kept(), ready("a", Some(101))], std::slice::from_ref(&call)).is_empty());
+    }
+
+    #[test]
+    fn a_call_under_way_speaks_against_lowering_whenever_the_others_were_restarted() {
+        let nodes = nodes(&[REQUEST, REQUEST]);
+        let later = clock::now().as_millis() - 1;
+        let ready = |restarted| known(NodeState::Ready, None, restarted);
+        let evidence = Known(vec![ready(None), ready(Some(later))]);
+        let calls = GuardedCalls { ran: Vec::new(), under_way: vec![id("n1")] };
+        let to = |mode| codes(&objections(&mode, &nodes, &evidence, &calls));
+        assert_eq!(to(Mode::Cluster), ["guarded_call_under_way", "not_restarted"]);
+        assert_eq!(to(Mode::Single(id("n2"))), ["not_restarted"]);
+        assert!(to(Mode::Single(id("n1"))).is_empty());
+        assert!(to(Mode::Maintenance).is_empty());
+    }
+
+    #[test]
+    fn single_wants_a_node_that_no_guarded_call_passed_by() {
+        let nodes = nodes(&[REQUEST, REQUEST]);
+        let ran = vec![GuardedCall { node: id("n1"), at: Timestamp::from_millis(100) }];
+        let calls = GuardedCalls { ran, under_way: Vec::new() };
+        let to = |kept, restarted| {
+            let ready = |restarted| known(NodeState::Ready, None, restarted);
+            let evidence = Known(vec![ready(None), ready(restarted)]);
+            codes(&objections(&Mode::Single(id(kept)), &nodes, &evidence, &calls))
+        };
+        assert_eq!(to("n2", None), ["not_restarted"]);
+        assert_eq!(to("n2", Some(99)), ["not_restarted"]);
+        assert!(to("n2", Some(101)).is_empty());
+        assert!(to("n1", None).is_empty());
     }
 }

@@ -7,11 +7,11 @@ use arc_swap::ArcSwap;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::events::Events;
-use super::evidence::Evidence;
+use super::evidence::{self, Evidence, GuardedCalls};
 use super::service::{Ask, Engine, EngineParts};
 use super::{
-    BackNode, Commands, Event, HistoryEntry, JournalState, RunningSwitch, Status, SwitchCommand,
-    SwitchError, SwitchReply,
+    After, BackNode, BeforeDoubt, Commands, Event, HistoryEntry, JournalState, RunningSwitch,
+    Status, SwitchCommand, SwitchError, SwitchReply,
 };
 use crate::clock;
 use crate::model::limits::ENGINE_INBOX;
@@ -28,9 +28,11 @@ pub struct Standing {
     pub by: String,
     pub why: Option<String>,
     pub doubt: Option<String>,
+    pub before_doubt: BeforeDoubt,
     pub switch: Option<RunningSwitch>,
     pub journal: JournalState,
     pub unfenced_workers: Vec<usize>,
+    pub guarded: GuardedCalls,
 }
 
 /// What does not change while the process lives.
@@ -92,9 +94,15 @@ impl Handle {
             by: standing.by.clone(),
             why: standing.why.clone(),
             doubt: standing.doubt.clone(),
+            before_doubt: standing.before_doubt.clone(),
             switch: standing.switch.clone(),
             journal: standing.journal.clone(),
             unfenced_workers: standing.unfenced_workers.clone(),
+            must_restart: evidence::must_restart(
+                &self.tables.load().nodes,
+                &*self.evidence,
+                &standing.guarded,
+            ),
             warnings: constants.warnings.clone(),
             nodes: self.nodes(),
             listen: constants.listen.clone(),
@@ -110,6 +118,8 @@ impl Handle {
         let now_ms = clock::uptime_ms();
         let node = |(i, node): (usize, &Arc<crate::routing::Node>)| {
             let known = self.evidence.node(NodeIndex(i));
+            let (routed, ejected) = (table.allows(NodeIndex(i)), node.is_ejected(now_ms));
+            let takes_requests = routed && !ejected && table.takes_requests(known.state);
             BackNode {
                 id: node.id.clone(),
                 address: node.authority.clone(),
@@ -120,8 +130,9 @@ impl Handle {
                 reason: known.reason,
                 since: known.since,
                 last_answer: known.last_answer,
-                routed: table.allows(NodeIndex(i)),
-                ejected: node.is_ejected(now_ms),
+                routed,
+                takes_requests,
+                ejected,
                 in_flight: node.requests(),
                 tunnels: node.tunnels(),
                 abandoned: node.abandoned(),
@@ -157,7 +168,7 @@ impl Commands for Handle {
         self.ask(command).await
     }
 
-    fn events(&self, after: Option<Revision>) -> (Vec<Event>, broadcast::Receiver<Event>) {
+    fn events(&self, after: Option<After>) -> (Vec<Event>, broadcast::Receiver<Event>) {
         self.events.listen(after)
     }
 

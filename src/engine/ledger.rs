@@ -1,10 +1,10 @@
 //! The engine's journal, off its own thread: it blocks on the disk.
 
-use super::HistoryEntry;
+use super::{HistoryEntry, history};
 use crate::clock;
 use crate::journal::record::{
-    Commander, Ending, Entry, Finished, GuardedCall, Origin, Raised, Record, Same, Seq, State,
-    Switch,
+    Commander, Ending, Finished, GuardedCall, GuardedStep, Origin, Raised, Record, Same, Seq,
+    State, Switch,
 };
 use crate::journal::{Journal, JournalError, Log, Remembered};
 use crate::model::limits::JOURNAL_READ_MAX;
@@ -55,7 +55,15 @@ impl Ledger {
     /// Writes a record and syncs it. After a failure nothing is written until
     /// [`Self::try_again`] succeeds.
     pub(super) async fn append(&mut self, record: Record) -> Result<Seq, JournalError> {
-        let at = clock::now();
+        self.append_at(clock::now(), record).await
+    }
+
+    /// As [`Self::append`], for what happened at a known moment.
+    pub(super) async fn append_at(
+        &mut self,
+        at: Timestamp,
+        record: Record,
+    ) -> Result<Seq, JournalError> {
         self.with(move |journal| journal.append(at, record)).await
     }
 
@@ -88,8 +96,12 @@ impl Ledger {
     }
 
     /// The last switches, the youngest first; none where the journal cannot be read.
-    pub(super) async fn history(&mut self, limit: usize) -> Vec<HistoryEntry> {
-        let read = self.with(move |journal| last_switches(journal, limit)).await;
+    pub(super) async fn history(
+        &mut self,
+        limit: usize,
+        running: Option<Revision>,
+    ) -> Vec<HistoryEntry> {
+        let read = self.with(move |journal| last_switches(journal, limit, running)).await;
         read.unwrap_or_default()
     }
 }
@@ -131,11 +143,12 @@ impl Missing {
             // It came up raised because nothing could be read, and not even the marker written.
             let mode_before = Some(journal.state().mode.clone());
             let reason = "the journal could not be read at the start".to_owned();
-            journal.append(at, Record::Doubt { mode_before, reason })?;
+            journal.append(at, Record::Doubt { mode_before, reason, kept_as: None })?;
         }
         for call in guarded {
-            if !journal.state().guarded.iter().any(|known| known.node == call.node) {
-                journal.append(call.at, Record::GuardedCall { node: call.node })?;
+            if !journal.state().guarded.contains(&call) {
+                let step = GuardedStep::Ran;
+                journal.append(call.at, Record::GuardedCall { node: call.node, step })?;
             }
         }
         Ok(())
@@ -143,32 +156,18 @@ impl Missing {
 }
 
 /// The switches among the last records of the journal.
-fn last_switches(journal: &Journal, limit: usize) -> Result<Vec<HistoryEntry>, JournalError> {
+fn last_switches(
+    journal: &Journal,
+    limit: usize,
+    running: Option<Revision>,
+) -> Result<Vec<HistoryEntry>, JournalError> {
     let records = u64::try_from(JOURNAL_READ_MAX).unwrap_or(u64::MAX);
     let after = Seq(journal.last().0.saturating_sub(records));
-    let entries = journal.read_after(after, JOURNAL_READ_MAX)?;
-    let unfinished = unfinished_in(journal.state());
-    let mut switches: Vec<HistoryEntry> =
-        entries.into_iter().filter_map(|entry| history_entry(entry, unfinished)).collect();
-    switches.reverse();
+    let mut switches = history::of(journal.read_after(after, JOURNAL_READ_MAX)?, running);
     switches.truncate(limit);
     Ok(switches)
 }
 
 fn unfinished_in(state: &State) -> Option<Seq> {
     state.unfinished.as_ref().map(|unfinished| unfinished.switch)
-}
-
-fn history_entry(entry: Entry, unfinished: Option<Seq>) -> Option<HistoryEntry> {
-    let Record::Switch(switch) = entry.record else { return None };
-    Some(HistoryEntry {
-        revision: Revision(entry.seq.0),
-        at: entry.at,
-        by: switch.by.name,
-        from: switch.from,
-        to: switch.to,
-        why: switch.why,
-        forced: switch.forced,
-        finished: unfinished != Some(entry.seq),
-    })
 }

@@ -11,19 +11,20 @@ mod event;
 mod events;
 mod evidence;
 mod handle;
+mod history;
 mod ledger;
 mod reply;
 mod service;
 mod status;
 
-pub use api::{Commands, HistoryEntry};
+pub use api::{Commands, HistoryEnding, HistoryEntry};
 pub use command::{
-    Acknowledged, Caller, Idempotency, NodeLeft, Objection, SwitchCommand, SwitchError,
+    Acknowledged, Caller, Idempotency, NodeLeft, Objection, Replayed, SwitchCommand, SwitchError,
     SwitchReply, WaitFor, Why,
 };
-pub use event::{Event, EventKind};
+pub use event::{After, Event, EventKind};
 pub use events::Events;
-pub use evidence::{Evidence, NodeEvidence};
+pub use evidence::{Evidence, GuardedCalls, MustRestart, NodeEvidence};
 pub use handle::{Constants, Handle, Standing, engine};
 pub use service::EngineParts;
-pub use status::{BackNode, JournalState, RunningSwitch, Status};
+pub use status::{BackNode, BeforeDoubt, JournalState, RunningSwitch, Status};

@@ -1,11 +1,15 @@
 //! Answering those who wait for a switch.
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 
+use super::evidence::Evidence;
 use super::{Acknowledged, NodeLeft, Objection, SwitchCommand, SwitchError, SwitchReply, WaitFor};
 use crate::fence::Left;
 use crate::journal::record;
-use crate::routing::{Node, NodeIndex};
+use crate::model::{Generation, Mode, NodeRole, NodeState};
+use crate::routing::{Node, NodeIndex, Nodes};
 
 /// Did the command change the mode?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,4 +92,39 @@ pub(super) fn ending(reply: &SwitchReply) -> record::Ending {
     };
     let removed = reply.removed.iter().map(left).collect();
     record::Ending::drained(reply.generation, removed, reply.took)
+}
+
+/// In cluster mode every node is meant to carry traffic: those that cannot are named.
+pub(super) fn without_traffic(
+    mode: &Mode,
+    nodes: &Nodes,
+    evidence: &dyn Evidence,
+) -> impl Iterator<Item = String> {
+    let all = nodes.iter().enumerate().filter(|_| *mode == Mode::Cluster);
+    all.filter(|(_, node)| node.role == NodeRole::Request).filter_map(|(index, node)| {
+        let known = evidence.node(NodeIndex(index));
+        let (id, state, reason) = (&node.id, known.state, known.reason);
+        let silent = state != NodeState::Ready;
+        silent.then(|| format!("{id} is {state} and gets no new requests: {reason}"))
+    })
+}
+
+/// Gives a reply what the journal kept of its switch's end.
+pub(super) fn as_it_ended(reply: &mut SwitchReply, ending: &record::Ending) {
+    match ending {
+        record::Ending::Drained { generation, removed, took_ms } => {
+            let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+            let left = |left: &record::Left| NodeLeft {
+                node: left.node.clone(),
+                in_flight: count(left.in_flight),
+                cut: count(left.cut),
+                tunnels_closed: count(left.tunnels_closed),
+                abandoned: left.abandoned,
+            };
+            reply.generation = Generation(*generation);
+            reply.removed = removed.iter().map(left).collect();
+            reply.took = Duration::from_millis(*took_ms);
+        }
+        record::Ending::Superseded { .. } | record::Ending::FromMarker => {}
+    }
 }

@@ -1,6 +1,7 @@
 //! The engine's task: one command at a time, journal first, then the effect, then the reply.
 
 mod admit;
+mod guarded;
 mod recording;
 
 use std::sync::Arc;
@@ -13,12 +14,13 @@ use tokio_util::task::TaskTracker;
 
 use super::carry_out::{Progress, Step, carry_out};
 use super::events::Events;
-use super::evidence::Evidence;
+use super::evidence::{Evidence, GuardedCalls};
 use super::ledger::Ledger;
 use super::reply::{self, Waiter};
+use super::status::UNKNOWN_CALLS;
 use super::{
-    Acknowledged, EventKind, HistoryEntry, Objection, RunningSwitch, Standing, SwitchCommand,
-    SwitchError, SwitchReply,
+    Acknowledged, BeforeDoubt, EventKind, HistoryEntry, Objection, RunningSwitch, Standing,
+    SwitchCommand, SwitchError, SwitchReply,
 };
 use crate::clock;
 use crate::failpoint;
@@ -31,7 +33,8 @@ use crate::model::limits::{ENGINE_INBOX, JOURNAL_RETRY_INTERVAL};
 use crate::model::{Generation, Mode, Revision};
 use crate::routing::{NodeIndex, Nodes, Publisher};
 use crate::telemetry::{Liveness, Metrics};
-use admit::Admitted;
+use admit::{Admitted, Whose};
+use guarded::{Guarded, Look};
 
 /// What the engine is asked by its handle.
 pub(super) enum Ask {
@@ -43,15 +46,19 @@ pub(super) enum Ask {
 
 /// A switch between its journal record and its end.
 struct Running {
-    from: Mode,
     to: Mode,
     revision: Revision,
     generation: Generation,
     began: Instant,
     fenced: bool,
     waiters: Vec<Waiter>,
+    forced_over: Vec<Objection>,
+    /// What the operator should know beside the reply.
+    warnings: Vec<String>,
     /// What the marker holds because the journal could not: written when the journal can.
     unwritten: Option<record::Switch>,
+    /// The guarded calls that were known when it was decided.
+    guarded: GuardedCalls,
 }
 
 /// What the engine is built from.
@@ -78,9 +85,7 @@ pub(super) struct Engine {
     events: Arc<Events>,
     metrics: Metrics,
     liveness: Liveness,
-    guarded: Vec<GuardedCall>,
-    /// By node: the last guarded call that is in the journal, on the uptime clock.
-    guarded_seen_ms: Vec<u64>,
+    guarded: Guarded,
     running: Option<Running>,
     /// A raise that only the marker knows.
     unwritten: Option<record::Switch>,
@@ -103,7 +108,7 @@ impl Engine {
         Self {
             ledger: Ledger::new(parts.journal),
             publisher: parts.publisher,
-            guarded_seen_ms: vec![0; nodes.len()],
+            guarded: Guarded::new(parts.guarded, &nodes, &parts.standing.load().mode),
             nodes,
             lines: parts.lines,
             evidence: parts.evidence,
@@ -111,7 +116,6 @@ impl Engine {
             events: parts.events,
             metrics: parts.metrics,
             liveness: parts.liveness,
-            guarded: parts.guarded,
             running: None,
             unwritten: None,
             unended: None,
@@ -124,6 +128,7 @@ impl Engine {
 
     /// Runs until it is told to stop.
     pub(super) async fn run(mut self) {
+        let guarded = self.guarded.written.clone();
         let mut retry = interval(JOURNAL_RETRY_INTERVAL);
         let mut look = interval(GUARDED_LOOK_INTERVAL);
         for ticks in [&mut retry, &mut look] {
@@ -135,10 +140,11 @@ impl Engine {
                     Some(Ask::Switch(command, reply)) => self.switch(*command, reply).await,
                     Some(Ask::History(limit, reply)) => {
                         // The caller may have given up waiting.
-                        let _ = reply.send(self.ledger.history(limit).await);
+                        let running = self.running.as_ref().map(|running| running.revision);
+                        let _ = reply.send(self.ledger.history(limit, running).await);
                     }
                     Some(Ask::Stop(done)) => {
-                        self.stop();
+                        self.stop().await;
                         // Whoever stops us may have given up waiting.
                         let _ = done.send(());
                         return;
@@ -147,7 +153,8 @@ impl Engine {
                 },
                 Some(step) = self.steps.recv() => self.progressed(step).await,
                 _ = retry.tick() => self.retry_journal().await,
-                _ = look.tick() => self.look_for_guarded_calls().await,
+                () = guarded.notified() => self.look_for_guarded_calls(Look::Written).await,
+                _ = look.tick() => self.look_for_guarded_calls(Look::Settle).await,
             }
         }
     }
@@ -172,16 +179,19 @@ impl Engine {
         reply: oneshot::Sender<Result<SwitchReply, SwitchError>>,
     ) {
         let waiter = Waiter::new(&command, reply);
-        self.look_for_guarded_calls().await;
+        self.look_for_guarded_calls(Look::Settle).await;
         match self.admit(&command) {
             Ok(Admitted::Begin { forced_over }) => self.begin(command, waiter, forced_over).await,
             Ok(Admitted::Same) => {
                 let reply = self.same(&command).await;
                 waiter.answer(reply);
             }
-            Ok(Admitted::Join) => {
+            Ok(Admitted::Join(whose)) => {
                 if let Some(running) = &mut self.running {
-                    running.waiters.push(waiter.unchanged());
+                    running.waiters.push(match whose {
+                        Whose::Anothers => waiter.unchanged(),
+                        Whose::ItsOwn => waiter.forced_over(running.forced_over.clone()),
+                    });
                 }
                 self.answer_fenced();
             }
@@ -211,6 +221,8 @@ impl Engine {
     /// Journal, publish, fence: from here on the new table is in force.
     async fn begin(&mut self, command: SwitchCommand, waiter: Waiter, forced_over: Vec<Objection>) {
         let (from, to) = (self.mode(), command.target.clone());
+        let known = self.guarded.calls(&self.nodes);
+        failpoint::pause("engine.decided").await;
         let switch = self.record_of(&command, &from, &forced_over);
         failpoint::hit("engine.before_journal");
         let appended = self.ledger.append(Record::Switch(switch.clone())).await;
@@ -228,7 +240,8 @@ impl Engine {
         self.supersede(&to, revision);
         // An end that was not written is told by the beginning of the next.
         self.unended = None;
-        self.guard_from_now(&to);
+        self.guarded.keep(&to, &self.nodes);
+        let warnings = self.doubt_ends(&to);
         let generation = self.publisher.publish(to.clone());
         failpoint::hit("engine.published");
         let by = command.by.name.clone();
@@ -243,6 +256,7 @@ impl Engine {
             standing.by.clone_from(&by);
             standing.why.clone_from(&why);
             standing.doubt = None;
+            standing.before_doubt = BeforeDoubt::default();
             standing.unfenced_workers.clear();
             standing.switch = Some(RunningSwitch {
                 from: from.clone(),
@@ -261,15 +275,28 @@ impl Engine {
         let drain = command.drain_timeout;
         self.tasks.spawn(carry_out(lines, generation, drain, steps));
         self.running = Some(Running {
-            from,
             to,
             revision,
             generation,
             began: Instant::now(),
             fenced: false,
-            waiters: vec![waiter.forced_over(forced_over)],
+            waiters: vec![waiter.forced_over(forced_over.clone())],
+            forced_over,
+            warnings,
             unwritten,
+            guarded: known,
         });
+    }
+
+    /// An explicit command ends a doubt; it does not make known what was lost.
+    fn doubt_ends(&self, to: &Mode) -> Vec<String> {
+        self.metrics.doubt(false);
+        let standing = self.standing.load();
+        let lost = standing.doubt.is_some() && standing.before_doubt.mode.is_none();
+        if lost && *to != Mode::Maintenance {
+            return vec![format!("the journal was lost; {UNKNOWN_CALLS}")];
+        }
+        Vec::new()
     }
 
     fn record_of(
@@ -332,9 +359,7 @@ impl Engine {
         failpoint::hit("engine.fenced");
         self.liveness.well(FENCE_CAUSE);
         // Those that passed between the last look and the fence.
-        if let Some(Running { from: Mode::Single(kept), .. }) = &self.running {
-            self.look_for_guarded_calls_to(&kept.clone()).await;
-        }
+        self.look_for_guarded_calls(Look::Settle).await;
         let Some(running) = &mut self.running else { return };
         running.fenced = true;
         self.metrics.switch_fenced(running.began.elapsed());
@@ -364,6 +389,8 @@ impl Engine {
 
     async fn drained(&mut self, left: Vec<Left>) {
         failpoint::hit("engine.drained");
+        // Those that were under way at the fence.
+        self.look_for_guarded_calls(Look::Settle).await;
         let Some(mut running) = self.running.take() else { return };
         let mut reply = self.acknowledge(&running, Acknowledged::Drained, &left);
         match running.unwritten.take() {
@@ -383,7 +410,14 @@ impl Engine {
         reply.journal_degraded = self.ledger.degraded().is_some();
         failpoint::hit("engine.finished");
         if running.to == Mode::Cluster {
-            self.guarded.clear();
+            self.forget_guarded(&running.guarded).await;
+            for call in &self.guarded.ran {
+                let node = &call.node;
+                reply.warnings.push(format!(
+                    "a call that changes what runs passed to {node} while the switch went on: \
+                     restart the other nodes"
+                ));
+            }
         }
         self.metrics.switch_drained(running.began.elapsed());
         let cut = reply.removed.iter().map(|left| left.cut).sum();
@@ -405,6 +439,8 @@ impl Engine {
         let mut reply = self.reply(running.to.clone(), running.revision, reply::Changed::Yes);
         reply.acknowledged = acknowledged;
         reply.took = running.began.elapsed();
+        reply.warnings.clone_from(&running.warnings);
+        reply.warnings.extend(reply::without_traffic(&running.to, &self.nodes, &*self.evidence));
         let table = self.publisher.tables().load();
         let removed = self.nodes.iter().enumerate().filter(|(i, _)| !table.allows(NodeIndex(*i)));
         reply.removed = removed.map(|(i, node)| reply::left_on(node, NodeIndex(i), left)).collect();
@@ -422,10 +458,14 @@ impl Engine {
             forced_over: Vec::new(),
             journal_degraded: self.ledger.degraded().is_some(),
             took: Duration::ZERO,
+            warnings: Vec::new(),
+            replayed: None,
         }
     }
 
-    fn stop(&mut self) {
+    async fn stop(&mut self) {
+        // The workers have ended, so that this is what became of every call.
+        self.look_for_guarded_calls(Look::Settle).await;
         self.events.tell(self.revision(), EventKind::Stopping);
         if let Some(running) = self.running.take() {
             for waiter in running.waiters {

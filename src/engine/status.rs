@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::MustRestart;
 use crate::model::{Generation, Mode, NodeId, NodeRole, NodeState, Revision, Timestamp, Weight};
 
 /// Everything an operator can see, taken at one moment.
@@ -18,11 +19,16 @@ pub struct Status {
     pub why: Option<String>,
     /// Why the gateway came up raised without being told to; ends with the next command.
     pub doubt: Option<String>,
+    /// What was before the doubt; nothing where there is none.
+    pub before_doubt: BeforeDoubt,
     /// The switch that is running, if one is.
     pub switch: Option<RunningSwitch>,
     pub journal: JournalState,
     /// Workers that do not confirm the published table; the gateway is sick while there are any.
     pub unfenced_workers: Vec<usize>,
+    /// Nodes that serve something older than a guarded call left behind: each is an objection to
+    /// letting it carry traffic, until it was restarted.
+    pub must_restart: Vec<MustRestart>,
     /// Things that are not wrong now but will be (a state directory on tmpfs, say).
     pub warnings: Vec<String>,
     pub nodes: Vec<BackNode>,
@@ -33,6 +39,31 @@ pub struct Status {
     pub pid: u32,
     pub started: Timestamp,
 }
+
+/// What is known of the time before a doubt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BeforeDoubt {
+    /// The mode that was in force; `None` where the journal that knew it was lost.
+    pub mode: Option<Mode>,
+    /// Where the journal that could not be read was moved to.
+    pub damaged_journal: Option<String>,
+}
+
+impl BeforeDoubt {
+    /// What the operator can do about the doubt.
+    pub fn remedy(&self) -> String {
+        let end =
+            "look at what the nodes run, then say the mode: any `drawspan mode` ends the doubt";
+        match self.mode {
+            Some(_) => end.to_owned(),
+            None => format!("{end}; {UNKNOWN_CALLS}"),
+        }
+    }
+}
+
+/// What a lost journal leaves open.
+pub(super) const UNKNOWN_CALLS: &str = "whether a call that changes what runs passed to one node alone before is not known: \
+     if it may have, restart the other nodes before they carry traffic";
 
 /// A switch between its journal record and its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +102,8 @@ pub struct BackNode {
     pub last_answer: Option<(Timestamp, String)>,
     /// Does the present mode route to it?
     pub routed: bool,
+    /// Does it get new requests now: routed to, in a state for it, and not ejected?
+    pub takes_requests: bool,
     /// Passed over for now because it failed requests.
     pub ejected: bool,
     /// Requests that the gateway holds on it.

@@ -14,7 +14,7 @@ use super::{Change, Shared};
 use crate::clock;
 use crate::model::NodeState;
 use crate::model::limits::{BUILD_TRIES_MAX, PROBE_GAP, RESOLVE_INTERVAL};
-use crate::nocobase::{ProbeAnswer, Reading, ReadingKind, Source, judge};
+use crate::nocobase::{ProbeAnswer, Reading, ReadingKind, judge};
 use crate::routing::{Node, NodeIndex};
 
 /// Owns one node's state: nobody else sets it, nor its addresses.
@@ -247,8 +247,7 @@ fn is_connect_failure(health: &ProbeAnswer) -> bool {
 
 /// Does this round prove that the application was not running?
 fn proves_down(health: &ProbeAnswer, reading: &Reading) -> bool {
-    let says_it_starts = reading.kind == ReadingKind::Starting && reading.source == Source::Node;
-    *health == ProbeAnswer::Refused || says_it_starts
+    *health == ProbeAnswer::Refused || reading.starts
 }
 
 #[cfg(test)]

@@ -136,11 +136,11 @@ mod tests {
 
     fn reading(kind: ReadingKind) -> Reading {
         let source = if kind == ReadingKind::Busy { Source::Node } else { Source::Probe };
-        Reading { kind, reason: String::new(), source }
+        Reading { kind, reason: String::new(), source, starts: false }
     }
 
     fn said(kind: ReadingKind) -> Reading {
-        Reading { kind, reason: String::new(), source: Source::Node }
+        Reading { kind, reason: String::new(), source: Source::Node, starts: false }
     }
 
     fn verdict_in(state: NodeState) -> Verdict {

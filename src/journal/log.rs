@@ -283,7 +283,10 @@ mod tests {
     fn pruning_keeps_the_state_and_the_numbers() {
         let top = tempfile::tempdir().expect("a directory");
         let path = top.path().join("state");
-        let call = Record::GuardedCall { node: "n1".parse().expect("legal") };
+        let call = Record::GuardedCall {
+            node: "n1".parse().expect("legal"),
+            step: crate::journal::record::GuardedStep::Ran,
+        };
         let expected = {
             let dir = StateDir::open(&path).expect("it is made");
             let mut opened = start::open(&dir, &Mode::Cluster, at(1)).expect("it starts");

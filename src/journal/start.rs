@@ -1,6 +1,7 @@
 //! What a start makes of the state directory.
 //!
 //! * Nothing of ours in it: the configured mode, as the first record.
+//! * A guarded call was under way: it may have run, recorded.
 //! * The last switch has no recorded end: the less open of its two modes, recorded.
 //! * The marker is raised: raised, recorded; then the marker is cleared.
 //! * The journal or the marker is missing, cut short, damaged, another's or newer, or the journal
@@ -15,8 +16,8 @@ use std::path::{Path, PathBuf};
 use super::directory::StateDir;
 use super::log::{Health, Journal, Loaded, Log};
 use super::marker::{Found, Marker};
-use super::record::{Base, Ending, Entry, Finished, Origin, Raised, Record, Seq, Slot, State};
-use super::record::{Switch, Witness};
+use super::record::{Base, Ending, Entry, Finished, GuardedStep, Origin, Raised, Record};
+use super::record::{Seq, Slot, State, Switch, Witness};
 use super::store::Store;
 use super::{JournalError, sync_directory};
 use crate::failpoint;
@@ -167,6 +168,10 @@ fn load(dir: &StateDir, marker: &Marker) -> Result<Journal, JournalError> {
 
 /// Records what the last run left open.
 fn settle(mut journal: Journal, now: Timestamp) -> Result<(Journal, Start), JournalError> {
+    // Nobody counts them any more: they may have run until this moment.
+    for open in journal.state().guarded_open.clone() {
+        journal.append(now, Record::GuardedCall { node: open.node, step: GuardedStep::Ran })?;
+    }
     if let Some(start) = settle_marker(&mut journal)? {
         return Ok((journal, start));
     }
@@ -201,7 +206,10 @@ fn settle_raised(journal: &mut Journal, raised: Raised) -> Result<Start, Journal
         Origin::Doubt { reason } => {
             if !recorded || state.doubt.as_ref() != Some(&reason) {
                 let mode_before = Some(state.mode);
-                journal.append(at, Record::Doubt { mode_before, reason: reason.clone() })?;
+                journal.append(
+                    at,
+                    Record::Doubt { mode_before, reason: reason.clone(), kept_as: None },
+                )?;
             }
             Ok(Start::Doubt { reason, kept_as: None })
         }
@@ -235,6 +243,7 @@ fn replace(
     found: (Timestamp, String),
 ) -> Result<(Journal, Start), JournalError> {
     let (now, damage) = found;
+    let earlier = marker.raised().is_some();
     let raised = match marker.raised() {
         // An earlier attempt, or the lost marker, said it first.
         Some(raised @ Raised { origin: Origin::Doubt { .. }, .. }) => raised,
@@ -245,13 +254,18 @@ fn replace(
         }
     };
     failpoint::hit("start.raised");
-    let kept_as = move_aside(dir.path(), now)?;
+    let mut kept_as = move_aside(dir.path(), now)?;
+    if kept_as.is_none() && earlier {
+        // It was that attempt which moved it.
+        kept_as = damaged_journals(dir.path())?.into_iter().max();
+    }
     failpoint::hit("start.moved_aside");
     let reason = match raised.origin {
         Origin::Doubt { reason } => reason,
         Origin::Command { .. } => damage,
     };
-    let record = Record::Doubt { mode_before: None, reason: reason.clone() };
+    let shown = kept_as.as_ref().map(|path| path.display().to_string());
+    let record = Record::Doubt { mode_before: None, reason: reason.clone(), kept_as: shown };
     let journal = make(dir, marker, (raised.at, record))?;
     failpoint::hit("start.raise_recorded");
     journal.marker.clear()?;

@@ -38,6 +38,8 @@ pub struct Reading {
     /// Short words for the operator.
     pub reason: String,
     pub source: Source,
+    /// Is this an application in its first start? Then it was not running a moment ago.
+    pub starts: bool,
 }
 
 /// A [`NodeState`] as a single reading can tell it.
@@ -88,6 +90,7 @@ pub fn judge(health: &ProbeAnswer, info: Option<&ProbeAnswer>) -> Reading {
                 kind: ReadingKind::Ready,
                 reason: "health and app:getInfo answer 200".to_owned(),
                 source: Source::Probe,
+                starts: false,
             },
             Some((Err(reading), info)) => after_health(reading, info),
         },
@@ -144,7 +147,8 @@ fn read_answer(call: &str, answer: &Answer) -> Result<(), Reading> {
 }
 
 /// Reads NocoBase's maintenance JSON: `{"error":{"maintaining":true,"message":...,"command":
-/// {"name":...},"code":...}}`. `None` where it is something else.
+/// {"name":...},"code":...}}`. `None` where it is something else. Whatever the command, `start` and
+/// `restart` included, this is the application speaking for itself: it is *busy*.
 fn maintaining(body: &[u8]) -> Option<Reading> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let error = body.get("error")?;
@@ -155,7 +159,6 @@ fn maintaining(body: &[u8]) -> Option<Reading> {
     let command = text(error.get("command").and_then(|command| command.get("name")));
     let code = text(error.get("code"));
     let message = text(error.get("message"));
-    let kind = if is_starting(&command, &code) { ReadingKind::Starting } else { ReadingKind::Busy };
     let said = if message.is_empty() { &code } else { &message };
     let mut reason = "maintaining".to_owned();
     if !said.is_empty() {
@@ -164,7 +167,8 @@ fn maintaining(body: &[u8]) -> Option<Reading> {
     if !command.is_empty() {
         reason = format!("{reason} ({})", quote(&command));
     }
-    Some(Reading { kind, reason, source: Source::Node })
+    let starts = is_starting(&command, &code);
+    Some(Reading { kind: ReadingKind::Busy, reason, source: Source::Node, starts })
 }
 
 /// Without a command, the code alone tells an application that is not up yet from one that was.
@@ -188,7 +192,7 @@ fn failing(reason: String) -> Reading {
 }
 
 fn probed(kind: ReadingKind, reason: String) -> Reading {
-    Reading { kind, reason, source: Source::Probe }
+    Reading { kind, reason, source: Source::Probe, starts: false }
 }
 
 /// Text of others, fit for one line of a terminal.
@@ -260,20 +264,17 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_says_maintaining_is_busy_or_starting_by_its_own_words() {
-        for (body, kind, reason) in [
-            (LOADING, ReadingKind::Starting, "maintaining: load plugin [ai], 49/77 (start)"),
-            (ENABLING, ReadingKind::Busy, "maintaining: APP_COMMANDING (pm.enable)"),
-            (
-                PREPARING,
-                ReadingKind::Starting,
-                "maintaining: application main is preparing, please wait patiently",
-            ),
-            (STOPPED, ReadingKind::Busy, "maintaining: application main is stopped"),
+    fn a_node_that_says_maintaining_is_busy_whatever_its_command() {
+        for (body, reason, starts) in [
+            (LOADING, "maintaining: load plugin [ai], 49/77 (start)", true),
+            (ENABLING, "maintaining: APP_COMMANDING (pm.enable)", false),
+            (PREPARING, "maintaining: application main is preparing, please wait patiently", true),
+            (STOPPED, "maintaining: application main is stopped", false),
         ] {
-            let expected = (kind, Source::Node, reason.to_owned());
+            let expected = (ReadingKind::Busy, Source::Node, reason.to_owned());
             assert_eq!(read_both(&answered(503, body), &ok()), expected);
             assert_eq!(read_both(&ok(), &answered(503, body)), expected);
+            assert_eq!(judge(&answered(503, body), None).starts, starts, "{body}");
         }
     }
 

@@ -4,14 +4,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::StatusCode;
 
 use super::client::Client;
 use super::worker::Worker;
-use crate::clock;
 use crate::nocobase::Guard;
-use crate::routing::NodeIndex;
+use crate::routing::{GuardedEnd, Node, NodeIndex};
 use crate::upstream::Stream;
 
 /// How far an attempt has come.
@@ -49,6 +49,8 @@ pub struct AttemptState {
     stream: RefCell<Option<Stream>>,
     /// Who asks, once its request was written: its body may still be coming.
     asker: RefCell<Option<Rc<Client>>>,
+    /// Where a guarded call is under way, until it is known what became of it.
+    guarded: RefCell<Option<Arc<Node>>>,
     /// In the worker's list.
     key: usize,
 }
@@ -64,6 +66,7 @@ impl AttemptState {
             cut: Cell::new(None),
             stream: RefCell::new(None),
             asker: RefCell::new(None),
+            guarded: RefCell::new(None),
         }
     }
 
@@ -110,11 +113,20 @@ impl AttemptState {
         self.cut.get()
     }
 
+    /// A call that changes what runs makes the other nodes old; a later command asks for it.
+    fn ends_guarded(&self, end: GuardedEnd) {
+        if let Some(node) = self.guarded.borrow_mut().take() {
+            node.guarded_ended(end);
+        }
+    }
+
     /// Ends the attempt now: from here on no byte of it reaches the node. The request finds out
     /// when its connection ends, or before it would write.
     pub fn cut(&self, cause: CutCause) {
         if self.cut.get().is_none() {
             self.cut.set(Some(cause));
+            // The node goes on with it. Settled here, because the request may find out late.
+            self.ends_guarded(GuardedEnd::Ran);
             if let Some(stream) = &*self.stream.borrow() {
                 stream.cut();
             }
@@ -126,15 +138,13 @@ impl AttemptState {
 #[derive(Debug)]
 pub struct Attempt {
     pub state: Rc<AttemptState>,
-    /// Of a request that was written, until its answer says that nothing came of it.
-    guard: Cell<Guard>,
     worker: Rc<Worker>,
 }
 
 impl Attempt {
     /// Only the worker begins attempts, in the same breath as the pick.
     pub(super) fn new(worker: Rc<Worker>, state: Rc<AttemptState>) -> Self {
-        Self { state, guard: Cell::new(Guard::Free), worker }
+        Self { state, worker }
     }
 
     pub fn node(&self) -> NodeIndex {
@@ -147,12 +157,18 @@ impl Attempt {
         self.state.since_ms.set(self.worker.now_ms());
         *self.state.stream.borrow_mut() = Some(stream.clone());
         *self.state.asker.borrow_mut() = Some(asker.clone());
-        self.guard.set(guard);
+        if guard == Guard::Guarded
+            && let Some(node) = self.worker.nodes.get(self.node().0)
+        {
+            // Counted before the first byte of it: a switch that looks later cannot miss it.
+            node.guarded_began();
+            *self.state.guarded.borrow_mut() = Some(node.clone());
+        }
     }
 
     /// It was not written after all: the connection was gone.
     pub fn was_not_written(&self) {
-        self.guard.set(Guard::Free);
+        self.state.ends_guarded(GuardedEnd::CameToNothing);
         self.state.progress.set(Progress::Begun);
         *self.state.stream.borrow_mut() = None;
     }
@@ -163,19 +179,9 @@ impl Attempt {
         match status {
             // Nothing ran: whoever may not make such a call must not hold up the operator with it.
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
-                self.guard.set(Guard::Free);
+                self.state.ends_guarded(GuardedEnd::CameToNothing);
             }
-            _ => self.note_guarded(),
-        }
-    }
-
-    /// A call that changes what runs makes the other nodes old; `mode cluster` asks for it.
-    fn note_guarded(&self) {
-        if self.guard.replace(Guard::Free) == Guard::Guarded
-            && let Some(node) = self.worker.nodes.get(self.node().0)
-        {
-            // Of two in one tick, one may lie before a switch and one after it.
-            node.guarded_call(clock::uptime_ms());
+            _ => self.state.ends_guarded(GuardedEnd::Ran),
         }
     }
 
@@ -194,7 +200,7 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         // Written and never answered: it may have run.
-        self.note_guarded();
+        self.state.ends_guarded(GuardedEnd::Ran);
         self.worker.end_attempt(&self.state);
     }
 }

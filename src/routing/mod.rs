@@ -8,7 +8,7 @@ mod pick;
 mod publish;
 mod table;
 
-pub use node::{Node, NodeIndex, Nodes};
+pub use node::{GuardedCount, GuardedEnd, GuardedWatch, Node, NodeIndex, Nodes};
 pub use pick::{Balance, NoNode, Rotation, Tried};
 pub use publish::{Publisher, Reader, Tables};
 pub use table::Table;

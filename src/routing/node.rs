@@ -1,9 +1,10 @@
 //! A node as every thread sees it: fixed facts, and the few values that health and the workers
 //! move while requests flow.
 
+use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -37,7 +38,36 @@ pub struct Node {
     failures_in_a_row: AtomicU32,
     ejections_in_a_row: AtomicU32,
     ejected_until_ms: AtomicU64,
-    guarded_call_ms: AtomicU64,
+    guarded_in_flight: AtomicUsize,
+    guarded_ran: AtomicU64,
+    guarded_watch: OnceLock<GuardedWatch>,
+}
+
+/// Told, on the worker's thread, that a guarded call is about to be written: it must not wait.
+pub struct GuardedWatch(pub Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for GuardedWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GuardedWatch")
+    }
+}
+
+/// What became of a guarded call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuardedEnd {
+    /// It ran, or it may have run.
+    Ran,
+    /// The node refused it, or never saw it.
+    CameToNothing,
+}
+
+/// The guarded calls of one node at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuardedCount {
+    /// Written, and not answered yet.
+    pub in_flight: usize,
+    /// Ended since the start, and may have run.
+    pub ran: u64,
 }
 
 impl Node {
@@ -56,7 +86,9 @@ impl Node {
             failures_in_a_row: AtomicU32::new(0),
             ejections_in_a_row: AtomicU32::new(0),
             ejected_until_ms: AtomicU64::new(0),
-            guarded_call_ms: AtomicU64::new(0),
+            guarded_in_flight: AtomicUsize::new(0),
+            guarded_ran: AtomicU64::new(0),
+            guarded_watch: OnceLock::new(),
         }
     }
 
@@ -156,15 +188,37 @@ impl Node {
         now_ms < self.ejected_until_ms.load(Ordering::Relaxed)
     }
 
-    /// A call that changes what runs (NocoBase's plugin management and the like) was sent to this
-    /// node at `now_ms` of the uptime clock.
-    pub fn guarded_call(&self, now_ms: u64) {
-        self.guarded_call_ms.store(now_ms, Ordering::Relaxed);
+    /// Has `watch` told of every guarded call from now on. The first one stays.
+    pub fn watch_guarded(&self, watch: GuardedWatch) {
+        // The engine asks once, for its whole life.
+        let _ = self.guarded_watch.set(watch);
     }
 
-    /// When the last such call was sent, on the uptime clock; 0 for never.
-    pub fn guarded_call_ms(&self) -> u64 {
-        self.guarded_call_ms.load(Ordering::Relaxed)
+    /// A call that changes what runs (NocoBase's plugin management and the like) is about to be
+    /// written to this node.
+    pub fn guarded_began(&self) {
+        self.guarded_in_flight.fetch_add(1, Ordering::Relaxed);
+        if let Some(watch) = self.guarded_watch.get() {
+            (watch.0)();
+        }
+    }
+
+    /// Such a call ended, however it did.
+    pub fn guarded_ended(&self, end: GuardedEnd) {
+        match end {
+            GuardedEnd::Ran => {
+                self.guarded_ran.fetch_add(1, Ordering::Relaxed);
+            }
+            GuardedEnd::CameToNothing => {}
+        }
+        // Last, and ordered after the count: whoever sees it gone sees what became of it.
+        self.guarded_in_flight.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Which of them are under way, and how many may have run.
+    pub fn guarded(&self) -> GuardedCount {
+        let in_flight = self.guarded_in_flight.load(Ordering::Acquire);
+        GuardedCount { in_flight, ran: self.guarded_ran.load(Ordering::Relaxed) }
     }
 }
 
@@ -217,5 +271,22 @@ mod tests {
         assert_eq!(node.address_epoch(), epoch);
         node.set_addresses(vec![]);
         assert_ne!(node.address_epoch(), epoch);
+    }
+
+    #[test]
+    fn a_guarded_call_counts_from_its_write_and_its_end_says_what_became_of_it() {
+        let node = node();
+        let told = Arc::new(AtomicU32::new(0));
+        let tell = told.clone();
+        node.watch_guarded(GuardedWatch(Box::new(move || {
+            tell.fetch_add(1, Ordering::Relaxed);
+        })));
+        node.guarded_began();
+        node.guarded_began();
+        assert_eq!(node.guarded(), GuardedCount { in_flight: 2, ran: 0 });
+        node.guarded_ended(GuardedEnd::CameToNothing);
+        node.guarded_ended(GuardedEnd::Ran);
+        assert_eq!(node.guarded(), GuardedCount { in_flight: 0, ran: 1 });
+        assert_eq!(told.load(Ordering::Relaxed), 2);
     }
 }

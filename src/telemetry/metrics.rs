@@ -56,6 +56,7 @@ struct Control {
     switches: IntCounterVec,
     journal_errors: IntCounter,
     journal_degraded: IntGauge,
+    doubt: IntGauge,
     requests: IntCounterVec,
     errors: IntCounter,
 }
@@ -103,6 +104,11 @@ impl Metrics {
             self.control.mode.with_label_values(&[kind.as_str()]).set(current);
         }
         self.control.generation.set(whole(generation.0));
+    }
+
+    /// Is the bridge raised in doubt?
+    pub fn doubt(&self, is_in_doubt: bool) {
+        self.control.doubt.set(i64::from(is_in_doubt));
     }
 
     /// The state is at this revision.
@@ -192,6 +198,10 @@ impl Control {
             journal_degraded: gauge(
                 "drawspan_journal_degraded",
                 "1 while the journal does not write and only raising is possible.",
+            )?,
+            doubt: gauge(
+                "drawspan_doubt",
+                "1 while the bridge is raised in doubt, without a command.",
             )?,
             requests: counters(
                 "drawspan_control_requests_total",

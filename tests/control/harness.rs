@@ -12,8 +12,8 @@ use drawspan::control::client::{Client, ClientError};
 use drawspan::control::wire::SwitchBody;
 use drawspan::control::{Access, Bounds, ControlListener, Settings, SocketError, serve};
 use drawspan::engine::{
-    Acknowledged, BackNode, Commands, Event, EventKind, HistoryEntry, JournalState, NodeLeft,
-    Status, SwitchCommand, SwitchError, SwitchReply, WaitFor,
+    Acknowledged, After, BackNode, BeforeDoubt, Commands, Event, EventKind, HistoryEnding,
+    HistoryEntry, JournalState, NodeLeft, Status, SwitchCommand, SwitchError, SwitchReply, WaitFor,
 };
 use drawspan::model::{Generation, Mode, NodeId, NodeRole, NodeState, Revision, Timestamp, Weight};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -76,8 +76,10 @@ impl Fake {
     }
 
     pub fn happened(&self, revision: u64, kind: EventKind) {
-        let event = Event { at: Timestamp::from_millis(0), revision: Revision(revision), kind };
-        locked(&self.0.kept).push(event.clone());
+        let mut kept = locked(&self.0.kept);
+        let (at, seq) = (Timestamp::from_millis(0), kept.len() as u64);
+        let event = Event { seq, at, revision: Revision(revision), kind };
+        kept.push(event.clone());
         let _ = self.0.live.send(event);
     }
 
@@ -142,6 +144,8 @@ impl Fake {
                 forced_over: vec![],
                 journal_degraded: false,
                 took: Duration::from_millis(12),
+                warnings: vec![],
+                replayed: None,
             };
             (from, reply)
         });
@@ -151,11 +155,11 @@ impl Fake {
                 revision: reply.revision,
                 at: Timestamp::from_millis(0),
                 by: command.by.name.clone(),
-                from,
+                from: Some(from),
                 to: command.target.clone(),
                 why: command.why.as_ref().map(|why| why.as_str().to_owned()),
                 forced: command.force.is_some(),
-                finished: true,
+                ending: HistoryEnding::Drained,
             },
         );
         let (to, cut) = (command.target.clone(), 1);
@@ -184,10 +188,14 @@ impl Commands for Fake {
         Ok(reply)
     }
 
-    fn events(&self, after: Option<Revision>) -> (Vec<Event>, broadcast::Receiver<Event>) {
+    fn events(&self, after: Option<After>) -> (Vec<Event>, broadcast::Receiver<Event>) {
         let kept = locked(&self.0.kept);
         let live = self.0.live.subscribe();
-        let wanted = |event: &&Event| after.is_some_and(|after| after < event.revision);
+        let wanted = |event: &&Event| match after {
+            Some(After::Revision(after)) => after < event.revision,
+            Some(After::Seq(after)) => after < event.seq,
+            None => false,
+        };
         (kept.iter().filter(wanted).cloned().collect(), live)
     }
 
@@ -209,6 +217,7 @@ fn status() -> Status {
         since: moment,
         last_answer: Some((moment, "200".into())),
         routed: true,
+        takes_requests: true,
         ejected: false,
         in_flight: 0,
         tunnels: 0,
@@ -223,9 +232,11 @@ fn status() -> Status {
         by: "root".into(),
         why: None,
         doubt: None,
+        before_doubt: BeforeDoubt::default(),
         switch: None,
         journal: JournalState::Ok,
         unfenced_workers: vec![],
+        must_restart: vec![],
         warnings: vec![],
         nodes: vec![node("n1"), node("n2")],
         listen: vec![],

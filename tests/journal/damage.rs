@@ -78,7 +78,7 @@ fn a_journal_that_grew_and_lost_its_unused_end_comes_back_raised() {
     let mut run = scene.start(1_000);
     for round in 0..12 {
         let reason = "x".repeat(100_000);
-        run.append(2_000 + round, Record::Doubt { mode_before: None, reason });
+        run.append(2_000 + round, Record::Doubt { mode_before: None, reason, kept_as: None });
     }
     run.go(70_000, &single("n1"));
     drop(run);

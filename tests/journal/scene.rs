@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use drawspan::journal::record::{
-    Commander, Ending, Finished, IdempotencyKey, Record, Seq, State, Switch,
+    Commander, Ending, Finished, GuardedStep, IdempotencyKey, Record, Seq, State, Switch,
 };
 use drawspan::journal::{JournalError, Log, Opened, StateDir, open};
 use drawspan::model::{Mode, Timestamp};
@@ -48,6 +48,10 @@ pub fn switch(from: &Mode, to: &Mode, key: Option<&str>) -> Record {
 pub fn finished(switch: Seq) -> Record {
     let ending = Ending::Drained { generation: 2, removed: Vec::new(), took_ms: 5 };
     Record::Finished(Finished { switch, ending })
+}
+
+pub fn guarded(step: GuardedStep) -> Record {
+    Record::GuardedCall { node: "n1".parse().expect("legal"), step }
 }
 
 pub fn start_in(path: &Path, now: i64) -> Result<Running, JournalError> {

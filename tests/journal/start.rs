@@ -1,10 +1,10 @@
 //! A start finds the files whole.
 
-use drawspan::journal::record::{Origin, Raised, Record, Seq};
+use drawspan::journal::record::{GuardedStep, Origin, Raised, Record, Seq};
 use drawspan::journal::{Answer, JournalError, Log, Start, SwitchEnd};
 use drawspan::model::{Mode, Revision};
 
-use crate::scene::{Scene, at, by, finished, single, start_in, switch};
+use crate::scene::{Scene, at, by, finished, guarded, single, start_in, switch};
 
 #[test]
 fn a_first_start_takes_the_configured_mode_as_revision_1() {
@@ -21,7 +21,7 @@ fn a_later_start_has_the_state_and_the_revision_of_the_last_run() {
     let scene = Scene::new();
     let mut run = scene.start(1_000);
     run.go(2_000, &single("n1"));
-    run.append(3_000, Record::GuardedCall { node: "n1".parse().expect("legal") });
+    run.append(3_000, guarded(GuardedStep::Ran));
     let before = run.state().clone();
     drop(run);
 
@@ -33,6 +33,18 @@ fn a_later_start_has_the_state_and_the_revision_of_the_last_run() {
     assert_eq!(run.state().since, at(2_000));
     assert_eq!(run.state().address.as_deref(), Some("n1:13000"));
     assert_eq!(run.state().guarded[0].at, at(3_000));
+}
+
+#[test]
+fn a_guarded_call_that_was_under_way_counts_as_run_at_the_start() {
+    let scene = Scene::quick();
+    let mut run = scene.start(1_000);
+    run.go(2_000, &single("n1"));
+    run.append(3_000, guarded(GuardedStep::Began));
+    drop(run);
+    let run = scene.start(9_000);
+    assert_eq!((run.state().guarded[0].at, run.state().guarded_open.len()), (at(9_000), 0));
+    assert_eq!(run.state().revision(), Revision(2));
 }
 
 #[test]
@@ -131,7 +143,10 @@ fn a_raise_in_doubt_by_the_engine_stays_until_a_command() {
     let mut run = scene.start(1_000);
     run.go(2_000, &single("n1"));
     let reason = "n1 is gone from the configuration".to_owned();
-    run.append(5_000, Record::Doubt { mode_before: Some(single("n1")), reason: reason.clone() });
+    run.append(
+        5_000,
+        Record::Doubt { mode_before: Some(single("n1")), reason: reason.clone(), kept_as: None },
+    );
     drop(run);
 
     let mut run = scene.start(9_000);

@@ -8,6 +8,9 @@ use crate::engine::{Event, EventKind};
 /// One line of the stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventDoc {
+    /// Grows with each event: `after_seq` goes on from here, to the event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
     /// When it happened; absent in [`What::Lagged`], which nobody but this reader met.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
@@ -25,6 +28,9 @@ pub enum What {
         mode: ModeDoc,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         doubt: Option<String>,
+        /// `gone`: what happened before this start is not told; `/v1/history` has the switches.
+        #[serde(default)]
+        earlier_events: String,
     },
     SwitchBegan {
         from: ModeDoc,
@@ -71,13 +77,14 @@ pub enum What {
 
 impl EventDoc {
     pub const fn lagged(missed: u64) -> Self {
-        Self { at: None, revision: None, what: What::Lagged { missed } }
+        Self { seq: None, at: None, revision: None, what: What::Lagged { missed } }
     }
 }
 
 impl From<&Event> for EventDoc {
     fn from(event: &Event) -> Self {
         Self {
+            seq: Some(event.seq),
             at: Some(event.at.to_string()),
             revision: Some(event.revision.0),
             what: What::from(&event.kind),
@@ -89,7 +96,8 @@ impl From<&EventKind> for What {
     fn from(kind: &EventKind) -> Self {
         match kind {
             EventKind::Started { mode, doubt } => {
-                Self::Started { mode: mode.into(), doubt: doubt.clone() }
+                let earlier_events = "gone".to_owned();
+                Self::Started { mode: mode.into(), doubt: doubt.clone(), earlier_events }
             }
             EventKind::SwitchBegan { from, to, by, why, forced } => Self::SwitchBegan {
                 from: from.into(),
@@ -131,6 +139,7 @@ mod tests {
     #[test]
     fn a_line_names_its_kind_and_reads_back_as_it_was() {
         let event = Event {
+            seq: 9,
             at: Timestamp::from_millis(0),
             revision: Revision(4),
             kind: EventKind::NodeChanged {

@@ -10,6 +10,7 @@ mod switch;
 
 pub use event::{EventDoc, What};
 pub use status::{
-    AnswerDoc, HistoryDoc, ModeDoc, NodeDoc, NodesDoc, PastSwitchDoc, RunningSwitchDoc, StatusDoc,
+    AnswerDoc, HistoryDoc, ModeDoc, MustRestartDoc, NodeDoc, NodesDoc, PastSwitchDoc,
+    RunningSwitchDoc, StatusDoc,
 };
-pub use switch::{NodeLeftDoc, ObjectionDoc, SwitchBody, SwitchDoc, WaitDoc};
+pub use switch::{NodeLeftDoc, NowDoc, ObjectionDoc, SwitchBody, SwitchDoc, WaitDoc};

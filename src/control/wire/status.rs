@@ -4,12 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{BackNode, HistoryEntry, JournalState, RunningSwitch, Status};
+use crate::engine::{BackNode, HistoryEntry, JournalState, MustRestart, RunningSwitch, Status};
 use crate::model::{Mode, Revision, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModeDoc {
-    /// `cluster`, `single` or `maintenance`.
+    /// `cluster`, `single` or `maintenance`; in the history `unknown` too.
     pub kind: String,
     /// The kept node in single mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -19,6 +19,13 @@ pub struct ModeDoc {
 impl From<&Mode> for ModeDoc {
     fn from(mode: &Mode) -> Self {
         Self { kind: mode.kind().to_string(), node: mode.node().map(ToString::to_string) }
+    }
+}
+
+impl ModeDoc {
+    /// Of a past that the journal lost.
+    fn unknown() -> Self {
+        Self { kind: "unknown".to_owned(), node: None }
     }
 }
 
@@ -44,6 +51,15 @@ pub struct StatusDoc {
     pub why: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubt: Option<String>,
+    /// What the operator can do about the doubt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt_remedy: Option<String>,
+    /// The mode before the doubt; `unknown` where the journal was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode_before: Option<ModeDoc>,
+    /// Where the journal lies that could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damaged_journal: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<RunningSwitchDoc>,
     /// `ok` or `degraded`.
@@ -52,6 +68,9 @@ pub struct StatusDoc {
     pub journal_detail: Option<String>,
     /// Workers that do not confirm the published table.
     pub sick_workers: Vec<usize>,
+    /// Nodes that must be restarted before they carry traffic beside, or after, another one.
+    #[serde(default)]
+    pub must_restart: Vec<MustRestartDoc>,
     pub warnings: Vec<String>,
     pub nodes: Vec<NodeDoc>,
     pub listen: Vec<String>,
@@ -83,11 +102,25 @@ pub struct NodeDoc {
     pub since: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_answer: Option<AnswerDoc>,
+    /// Does the present mode route to it?
     pub routed: bool,
+    /// Does it get new requests now? Not where it is routed to and down.
+    #[serde(default)]
+    pub takes_requests: bool,
     pub ejected: bool,
     pub in_flight: usize,
     pub tunnels: usize,
     pub abandoned: u64,
+}
+
+/// A node that a call which changes what runs passed by.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MustRestartDoc {
+    pub node: String,
+    /// When the call passed.
+    pub since: String,
+    /// Where it passed to.
+    pub kept: String,
 }
 
 /// What a node last said to a probe.
@@ -122,7 +155,11 @@ pub struct PastSwitchDoc {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     pub forced: bool,
+    /// Did it come to its end? Not where it runs, was superseded or interrupted.
     pub finished: bool,
+    /// `running`, `drained`, `by_marker`, `at_start`, `superseded`, `interrupted` or `unrecorded`.
+    #[serde(default)]
+    pub ending: String,
 }
 
 impl From<&Status> for StatusDoc {
@@ -140,10 +177,17 @@ impl From<&Status> for StatusDoc {
             by: status.by.clone(),
             why: status.why.clone(),
             doubt: status.doubt.clone(),
+            doubt_remedy: status.doubt.as_ref().map(|_| status.before_doubt.remedy()),
+            mode_before: status.doubt.as_ref().map(|_| {
+                let before = status.before_doubt.mode.as_ref();
+                before.map_or_else(ModeDoc::unknown, ModeDoc::from)
+            }),
+            damaged_journal: status.before_doubt.damaged_journal.clone(),
             switch: status.switch.as_ref().map(RunningSwitchDoc::from),
             journal: journal.to_owned(),
             journal_detail,
             sick_workers: status.unfenced_workers.clone(),
+            must_restart: status.must_restart.iter().map(MustRestartDoc::from).collect(),
             warnings: status.warnings.clone(),
             nodes: status.nodes.iter().map(NodeDoc::from).collect(),
             listen: status.listen.iter().map(ToString::to_string).collect(),
@@ -167,6 +211,13 @@ impl From<&RunningSwitch> for RunningSwitchDoc {
     }
 }
 
+impl From<&MustRestart> for MustRestartDoc {
+    fn from(must: &MustRestart) -> Self {
+        let MustRestart { node, since, kept } = must;
+        Self { node: node.to_string(), since: since.to_string(), kept: kept.to_string() }
+    }
+}
+
 impl From<&BackNode> for NodeDoc {
     fn from(node: &BackNode) -> Self {
         let answer = |(at, text): &(Timestamp, String)| AnswerDoc {
@@ -184,6 +235,7 @@ impl From<&BackNode> for NodeDoc {
             since: node.since.to_string(),
             last_answer: node.last_answer.as_ref().map(answer),
             routed: node.routed,
+            takes_requests: node.takes_requests,
             ejected: node.ejected,
             in_flight: node.in_flight,
             tunnels: node.tunnels,
@@ -208,11 +260,12 @@ impl HistoryDoc {
             revision: entry.revision.0,
             at: entry.at.to_string(),
             by: entry.by.clone(),
-            from: (&entry.from).into(),
+            from: entry.from.as_ref().map_or_else(ModeDoc::unknown, ModeDoc::from),
             to: (&entry.to).into(),
             why: entry.why.clone(),
             forced: entry.forced,
-            finished: entry.finished,
+            finished: entry.ending.is_finished(),
+            ending: entry.ending.as_str().to_owned(),
         };
         Self { revision: revision.0, history: entries.iter().map(past).collect() }
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ModeDoc;
-use crate::engine::{Acknowledged, NodeLeft, Objection, SwitchReply};
+use crate::engine::{Acknowledged, NodeLeft, Objection, Replayed, SwitchReply};
 
 /// Body of `PUT /v1/mode`, as a client writes it.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -38,6 +38,29 @@ pub struct SwitchDoc {
     /// `ok` or `degraded`.
     pub journal: String,
     pub took_ms: u64,
+    /// What the operator should know beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// This is the reply of then: the command was carried out before, under the same key. What
+    /// is true now stands in `now`.
+    #[serde(default)]
+    pub replayed: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<NowDoc>,
+}
+
+/// What is true when a reply is given again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NowDoc {
+    pub mode: ModeDoc,
+    pub revision: u64,
+}
+
+impl SwitchDoc {
+    /// Is what was asked for true now? Not where a reply is given again and the mode has moved on.
+    pub fn effect_is_true(&self) -> bool {
+        self.now.as_ref().is_none_or(|now| now.mode == self.mode)
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -85,7 +108,16 @@ impl From<&SwitchReply> for SwitchDoc {
             forced_over: reply.forced_over.iter().map(ObjectionDoc::from).collect(),
             journal: if reply.journal_degraded { "degraded" } else { "ok" }.to_owned(),
             took_ms: u64::try_from(reply.took.as_millis()).unwrap_or(u64::MAX),
+            warnings: reply.warnings.clone(),
+            replayed: reply.replayed.is_some(),
+            now: reply.replayed.as_ref().map(NowDoc::from),
         }
+    }
+}
+
+impl From<&Replayed> for NowDoc {
+    fn from(now: &Replayed) -> Self {
+        Self { mode: (&now.mode).into(), revision: now.revision.0 }
     }
 }
 

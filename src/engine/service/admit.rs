@@ -2,7 +2,7 @@
 
 use super::super::evidence;
 use super::super::reply;
-use super::super::{Objection, SwitchCommand, SwitchError, SwitchReply};
+use super::super::{Objection, Replayed, SwitchCommand, SwitchError, SwitchReply};
 use super::{Engine, Running};
 use crate::clock;
 use crate::journal::record;
@@ -17,9 +17,17 @@ pub(super) enum Admitted {
     /// Nothing to change.
     Same,
     /// The running switch is the one that is asked for.
-    Join,
+    Join(Whose),
     /// It was done before, under the same key.
     Replay(Box<SwitchReply>),
+}
+
+/// Who began the switch that a command waits for?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    Anothers,
+    /// The same command, under the same key: its answer is this one's.
+    ItsOwn,
 }
 
 impl Engine {
@@ -42,7 +50,7 @@ impl Engine {
         }
         if let Some(running) = &self.running {
             if running.to == command.target {
-                return self.join(running);
+                return self.join(running, Whose::Anothers);
             }
             if command.target.openness(&running.to) != Some(std::cmp::Ordering::Less) {
                 let (target, revision) = (running.to.clone(), running.revision);
@@ -60,10 +68,10 @@ impl Engine {
     }
 
     /// Waits for the running switch, unless that waits for a worker that may never answer.
-    fn join(&self, running: &Running) -> Result<Admitted, SwitchError> {
+    fn join(&self, running: &Running, whose: Whose) -> Result<Admitted, SwitchError> {
         let workers = self.standing.load().unfenced_workers.clone();
         if workers.is_empty() {
-            return Ok(Admitted::Join);
+            return Ok(Admitted::Join(whose));
         }
         let (generation, revision) = (running.generation, running.revision);
         Err(SwitchError::FenceIncomplete { workers, generation, revision })
@@ -71,8 +79,8 @@ impl Engine {
 
     /// The objections that `--force` goes over; those it may not, or does not, refuse.
     fn object(&self, command: &SwitchCommand) -> Result<Vec<Objection>, SwitchError> {
-        let all =
-            evidence::objections(&command.target, &self.nodes, &*self.evidence, &self.guarded);
+        let guarded = self.guarded.calls(&self.nodes);
+        let all = evidence::objections(&command.target, &self.nodes, &*self.evidence, &guarded);
         let forced = command.force.is_some() && all.iter().all(Objection::may_be_forced);
         if all.is_empty() || forced { Ok(all) } else { Err(SwitchError::Refused(all)) }
     }
@@ -86,12 +94,14 @@ impl Engine {
             Answer::Same(same) => {
                 let revision = Revision(same.revision);
                 let reply = self.reply(same.mode.clone(), revision, reply::Changed::No);
-                Ok(Admitted::Replay(Box::new(reply)))
+                Ok(self.again(reply))
             }
             Answer::Switch { switch, end } => {
                 let running = self.running.as_ref().filter(|running| running.revision == revision);
                 let ended_in = match (end, running) {
-                    (SwitchEnd::Running, Some(running)) => return self.join(running),
+                    (SwitchEnd::Running, Some(running)) => {
+                        return self.join(running, Whose::ItsOwn);
+                    }
                     // Another switch took over, a restart raised in doubt, or the journal failed
                     // when the end was to be recorded.
                     (SwitchEnd::Running, None)
@@ -103,9 +113,18 @@ impl Engine {
                     let (target, revision) = (ended_in, self.revision());
                     return Err(SwitchError::Superseded { target, revision });
                 }
-                let reply = self.reply(switch.to.clone(), revision, reply::Changed::Yes);
-                Ok(Admitted::Replay(Box::new(reply)))
+                let mut reply = self.reply(switch.to.clone(), revision, reply::Changed::Yes);
+                if let SwitchEnd::Ended(ending) = end {
+                    reply::as_it_ended(&mut reply, ending);
+                }
+                Ok(self.again(reply))
             }
         }
+    }
+
+    /// A reply of then, and what is true now: the effect need not last.
+    fn again(&self, mut reply: SwitchReply) -> Admitted {
+        reply.replayed = Some(Replayed { mode: self.mode(), revision: self.revision() });
+        Admitted::Replay(Box::new(reply))
     }
 }

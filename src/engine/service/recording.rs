@@ -3,10 +3,9 @@
 use super::super::ledger::Missing;
 use super::super::{EventKind, JournalState, SwitchCommand, SwitchError};
 use super::{Engine, commander};
-use crate::clock;
 use crate::journal::JournalError;
-use crate::journal::record::{GuardedCall, Record, State};
-use crate::model::{Mode, NodeId, Revision};
+use crate::journal::record::State;
+use crate::model::{Mode, Revision};
 
 impl Engine {
     /// The journal does not write: raising goes by the marker, everything else is refused.
@@ -46,7 +45,7 @@ impl Engine {
             mode: self.mode(),
             finished: self.unended.clone(),
             raise: self.unwritten.clone(),
-            guarded: self.guarded.clone(),
+            guarded: self.guarded.ran.clone(),
         };
         match self.ledger.try_again(missing).await {
             Err(error) => tracing::debug!(%error, "the journal still does not write"),
@@ -61,48 +60,12 @@ impl Engine {
         self.metrics.revision(revision);
         (self.unwritten, self.unended) = (None, None);
         // After a start that could not read it, the journal knows more than we do.
-        self.guarded = state.guarded;
+        self.guarded.recovered(state, &self.nodes);
+        self.show_guarded();
         self.stand(|standing| {
             standing.revision = revision;
             standing.journal = JournalState::Ok;
         });
         self.events.tell(revision, EventKind::JournalChanged { degraded: None });
-    }
-
-    /// Calls that passed to the node before it was the kept one forbid nothing.
-    pub(super) fn guard_from_now(&mut self, to: &Mode) {
-        for (node, seen) in self.nodes.iter().zip(&mut self.guarded_seen_ms) {
-            if to.node() == Some(&node.id) {
-                *seen = node.guarded_call_ms();
-            }
-        }
-    }
-
-    pub(super) async fn look_for_guarded_calls(&mut self) {
-        if let Mode::Single(kept) = self.mode() {
-            self.look_for_guarded_calls_to(&kept).await;
-        }
-    }
-
-    /// Puts guarded calls that passed in single mode into the journal: they forbid lowering until
-    /// the other nodes were restarted, over a restart of ours too.
-    pub(super) async fn look_for_guarded_calls_to(&mut self, kept: &NodeId) {
-        let Some(index) = self.nodes.iter().position(|node| node.id == *kept) else { return };
-        let (Some(node), Some(seen)) = (self.nodes.get(index), self.guarded_seen_ms.get_mut(index))
-        else {
-            return;
-        };
-        let passed_ms = node.guarded_call_ms();
-        if passed_ms <= *seen {
-            return;
-        }
-        *seen = passed_ms;
-        let node = kept.clone();
-        self.guarded.retain(|call| call.node != node);
-        self.guarded.push(GuardedCall { node: node.clone(), at: clock::now() });
-        self.events.tell(self.revision(), EventKind::GuardedCall { node: node.clone() });
-        if let Err(error) = self.ledger.append(Record::GuardedCall { node }).await {
-            self.journal_failed(&error);
-        }
     }
 }

@@ -246,7 +246,7 @@ async fn the_board_tells_a_restart_from_a_time_out() {
 #[tokio::test(start_paused = true)]
 async fn a_node_that_says_it_starts_was_seen_down() {
     let mut bench = bench(LITERAL, &[starting()], &[None]);
-    assert_eq!(bench.change().await, (NodeState::Starting, "maintaining (start)".to_owned()));
+    assert_eq!(bench.change().await, (NodeState::Busy, "maintaining (start)".to_owned()));
     assert!(bench.report().down_seen.is_some());
 }
 

@@ -13,7 +13,7 @@ use crate::model::{Generation, Mode, NodeId, Timestamp};
 
 pub use slot::{Origin, Raised};
 pub(super) use slot::{SLOT_BYTES, Slot, Witness};
-pub use state::{GuardedCall, State, Unfinished};
+pub use state::{GuardedCall, Setting, State, Unfinished};
 
 /// The format of records, base and marker that this program writes, and the only one it reads.
 const FORMAT: u32 = 1;
@@ -62,6 +62,9 @@ pub enum Record {
         #[serde(default, with = "text::mode_or_none")]
         mode_before: Option<Mode>,
         reason: String,
+        /// Where the journal that could not be read was moved to.
+        #[serde(default)]
+        kept_as: Option<String>,
     },
     /// A switch that was commanded; written before it takes effect.
     Switch(Switch),
@@ -78,11 +81,26 @@ pub enum Record {
     Finished(Finished),
     /// A command that had nothing to change, kept for the sake of its idempotency key.
     Same(Same),
-    /// A call that changes what runs passed to the kept node in single mode.
+    /// A call that changes what runs is passed to the kept node in single mode, or was.
     GuardedCall {
         #[serde(with = "text::node")]
         node: NodeId,
+        #[serde(default)]
+        step: GuardedStep,
     },
+}
+
+/// How far the guarded calls of a node have come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardedStep {
+    /// One is being written; until another step is recorded, any number may run.
+    Began,
+    /// At least one may have run. None is under way.
+    #[default]
+    Ran,
+    /// None came to anything since the step before. None is under way.
+    CameToNothing,
 }
 
 /// Who commanded something.
@@ -272,8 +290,12 @@ mod tests {
         let left = Left { node: node("n2"), in_flight: 0, cut: 1, tunnels_closed: 2, abandoned: 3 };
         vec![
             Record::Initial { mode: Mode::Cluster },
-            Record::Doubt { mode_before: Some(Mode::Single(node("n1"))), reason: "lost".into() },
-            Record::Doubt { mode_before: None, reason: "lost".into() },
+            Record::Doubt {
+                mode_before: Some(Mode::Single(node("n1"))),
+                reason: "lost".into(),
+                kept_as: None,
+            },
+            Record::Doubt { mode_before: None, reason: "lost".into(), kept_as: Some("/d".into()) },
             Record::Switch(Switch {
                 from: Mode::Cluster,
                 to: Mode::Single(node("n1")),
@@ -295,7 +317,9 @@ mod tests {
             }),
             Record::Finished(Finished { switch: Seq(4), ending: Ending::FromMarker }),
             Record::Same(Same { mode: Mode::Cluster, revision: 1, by, idempotency: Some(key) }),
-            Record::GuardedCall { node: node("n1") },
+            Record::GuardedCall { node: node("n1"), step: GuardedStep::Began },
+            Record::GuardedCall { node: node("n1"), step: GuardedStep::Ran },
+            Record::GuardedCall { node: node("n1"), step: GuardedStep::CameToNothing },
         ]
     }
 

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ending, Entry, Finished, Origin, Raised, Record, Seq, Switch, text};
+use super::{Ending, Entry, Finished, GuardedStep, Origin, Raised, Record, Seq, Switch, text};
 use crate::model::limits::NODES_MAX;
 use crate::model::{Mode, NodeId, Revision, Timestamp};
 
@@ -23,10 +23,19 @@ pub struct State {
     pub why: Option<String>,
     /// Why the bridge is raised without a command; ends with the next switch.
     pub doubt: Option<String>,
+    /// The mode before the doubt, where it is known.
+    #[serde(default, with = "text::mode_or_none")]
+    pub mode_before: Option<Mode>,
+    /// Where the journal that could not be read was moved to.
+    #[serde(default)]
+    pub kept_as: Option<String>,
     /// The last switch, while its end is not recorded.
     pub unfinished: Option<Unfinished>,
     /// The last guarded call that passed to each node, since the bridge was last lowered.
     pub guarded: Vec<GuardedCall>,
+    /// Nodes to which a guarded call may be under way, and since when.
+    #[serde(default)]
+    pub guarded_open: Vec<GuardedCall>,
 }
 
 /// A switch whose end is not recorded.
@@ -41,6 +50,18 @@ pub struct Unfinished {
     pub to: Mode,
     #[serde(with = "text::time")]
     pub began: Timestamp,
+    /// Who had set the mode before, why and when.
+    #[serde(default)]
+    pub before: Option<Setting>,
+}
+
+/// Who set a mode.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    pub by: String,
+    pub why: Option<String>,
+    #[serde(with = "text::time")]
+    pub since: Timestamp,
 }
 
 /// A call that changes what runs passed to this node while it was the kept one.
@@ -63,8 +84,11 @@ impl State {
             by: "nobody".to_owned(),
             why: None,
             doubt: None,
+            mode_before: None,
+            kept_as: None,
             unfinished: None,
             guarded: Vec::new(),
+            guarded_open: Vec::new(),
         }
     }
 
@@ -84,21 +108,22 @@ impl State {
     pub fn apply(&mut self, entry: &Entry) {
         match &entry.record {
             Record::Initial { mode } => self.enter(entry, mode.clone(), "initial_mode"),
-            Record::Doubt { mode_before: _, reason } => {
+            Record::Doubt { mode_before, reason, kept_as } => {
                 self.enter(entry, Mode::Maintenance, "doubt");
                 self.doubt = Some(reason.clone());
+                self.mode_before.clone_from(mode_before);
+                self.kept_as.clone_from(kept_as);
             }
             Record::Switch(switch) => self.begin(entry, switch),
             Record::Recovered { switch: _, mode, address } => {
-                // Why the switch was made still explains the mode that it left behind.
-                let why = self.why.take();
-                self.enter(entry, mode.clone(), "restart");
+                let set = self.setting_of(mode, entry.at);
+                self.enter(entry, mode.clone(), &set.by);
                 self.address.clone_from(address);
-                self.why = why;
+                (self.why, self.since) = (set.why, set.since);
             }
             Record::Finished(finished) => self.finish(finished),
             Record::Same(_) => {}
-            Record::GuardedCall { node } => self.guard(node, entry.at),
+            Record::GuardedCall { node, step } => self.guard(node, *step, entry.at),
         }
     }
 
@@ -110,10 +135,27 @@ impl State {
         self.by = by.to_owned();
         self.why = None;
         self.doubt = None;
+        (self.mode_before, self.kept_as) = (None, None);
         self.unfinished = None;
     }
 
+    fn setting(&self) -> Setting {
+        Setting { by: self.by.clone(), why: self.why.clone(), since: self.since }
+    }
+
+    /// Who set the mode that an interrupted switch comes back to: whoever commanded that switch,
+    /// or the one before. A restart sets only what nobody did.
+    fn setting_of(&self, mode: &Mode, now: Timestamp) -> Setting {
+        match &self.unfinished {
+            Some(running) if running.to == *mode => self.setting(),
+            Some(Unfinished { from, before: Some(before), .. }) if from == mode => before.clone(),
+            // Why the switch was made still explains the mode that it left behind.
+            Some(_) | None => Setting { by: "restart".into(), since: now, ..self.setting() },
+        }
+    }
+
     fn begin(&mut self, entry: &Entry, switch: &Switch) {
+        let before = Some(self.setting());
         let from_address = self.address.take();
         self.enter(entry, switch.to.clone(), &switch.by.name);
         self.address.clone_from(&switch.address);
@@ -124,6 +166,7 @@ impl State {
             from_address,
             to: switch.to.clone(),
             began: entry.at,
+            before,
         });
     }
 
@@ -137,18 +180,25 @@ impl State {
             // what passed before is settled either way.
             Ending::Drained { .. } | Ending::FromMarker if running.to == Mode::Cluster => {
                 self.guarded.clear();
+                self.guarded_open.clear();
             }
             Ending::Drained { .. } | Ending::FromMarker | Ending::Superseded { .. } => {}
         }
     }
 
-    fn guard(&mut self, node: &NodeId, at: Timestamp) {
-        self.guarded.retain(|call| call.node != *node);
+    fn guard(&mut self, node: &NodeId, step: GuardedStep, at: Timestamp) {
+        self.guarded_open.retain(|call| call.node != *node);
+        let calls = match step {
+            GuardedStep::Began => &mut self.guarded_open,
+            GuardedStep::Ran => &mut self.guarded,
+            GuardedStep::CameToNothing => return,
+        };
+        calls.retain(|call| call.node != *node);
         // More only if nodes were renamed again and again without lowering once.
-        if NODES_MAX <= self.guarded.len() {
-            self.guarded.remove(0);
+        if NODES_MAX <= calls.len() {
+            calls.remove(0);
         }
-        self.guarded.push(GuardedCall { node: node.clone(), at });
+        calls.push(GuardedCall { node: node.clone(), at });
     }
 }
 
@@ -192,6 +242,10 @@ mod tests {
         Record::Finished(Finished { switch: Seq(switch), ending })
     }
 
+    fn guarded(id: &str, step: GuardedStep) -> Record {
+        Record::GuardedCall { node: id.parse().expect("a legal id"), step }
+    }
+
     fn replay(records: &[Record]) -> State {
         let mut state = State::empty();
         for (record, seq) in records.iter().zip(1..) {
@@ -205,12 +259,7 @@ mod tests {
     fn only_records_that_change_the_state_move_the_revision() {
         let initial = Record::Initial { mode: Mode::Cluster };
         let to_single = switch(Mode::Cluster, single("n1"), Some("a:1"));
-        let state = replay(&[
-            initial,
-            to_single,
-            finished(2),
-            Record::GuardedCall { node: "n1".parse().expect("legal") },
-        ]);
+        let state = replay(&[initial, to_single, finished(2), guarded("n1", GuardedStep::Ran)]);
         assert_eq!(state.revision(), Revision(2));
         assert_eq!((state.mode, state.address.as_deref()), (single("n1"), Some("a:1")));
         assert_eq!((state.by.as_str(), state.why.as_deref()), ("root", Some("upgrade")));
@@ -245,8 +294,28 @@ mod tests {
     }
 
     #[test]
+    fn who_set_the_mode_survives_a_restart_that_leaves_it_in_force() {
+        let recovered = |mode| Record::Recovered { switch: Seq(4), mode, address: None };
+        let records = |to: Mode, mode: Mode| {
+            let initial = Record::Initial { mode: Mode::Cluster };
+            let narrowed = switch(Mode::Cluster, single("n1"), None);
+            let by = Commander { uid: 1, name: "ada".into() };
+            let Record::Switch(last) = switch(single("n1"), to, None) else { unreachable!() };
+            let last = Record::Switch(Switch { by, ..last });
+            replay(&[initial, narrowed, finished(2), last, recovered(mode)])
+        };
+        let at = |seq: i64| Timestamp::from_millis(1000 * seq);
+        let state = records(Mode::Cluster, single("n1"));
+        assert_eq!((state.by.as_str(), state.since), ("root", at(2)), "it was in force before");
+        let state = records(Mode::Maintenance, Mode::Maintenance);
+        assert_eq!((state.by.as_str(), state.since), ("ada", at(4)), "it was commanded");
+        let state = records(single("n2"), Mode::Maintenance);
+        assert_eq!((state.by.as_str(), state.since), ("restart", at(5)), "nobody asked for it");
+    }
+
+    #[test]
     fn guarded_calls_are_remembered_until_the_bridge_was_lowered() {
-        let call = Record::GuardedCall { node: "n1".parse().expect("legal") };
+        let call = guarded("n1", GuardedStep::Ran);
         let mut records = vec![
             Record::Initial { mode: Mode::Cluster },
             switch(Mode::Cluster, single("n1"), None),
@@ -265,11 +334,33 @@ mod tests {
     }
 
     #[test]
+    fn a_guarded_call_is_open_until_its_end_is_known_and_only_then_counts_or_not() {
+        let narrowed = [
+            Record::Initial { mode: Mode::Cluster },
+            switch(Mode::Cluster, single("n1"), None),
+            finished(2),
+            guarded("n1", GuardedStep::Began),
+        ];
+        let state = replay(&narrowed);
+        assert_eq!((state.guarded.len(), state.guarded_open.len()), (0, 1));
+        for (step, calls) in [(GuardedStep::Ran, 1), (GuardedStep::CameToNothing, 0)] {
+            let state = replay(&[&narrowed[..], &[guarded("n1", step)]].concat());
+            assert_eq!((state.guarded.len(), state.guarded_open.len()), (calls, 0));
+        }
+        let mut lowered = narrowed.to_vec();
+        lowered.extend([switch(single("n1"), Mode::Cluster, None), finished(5)]);
+        assert_eq!(replay(&lowered).guarded_open, []);
+    }
+
+    #[test]
     fn doubt_raises_and_ends_with_the_next_command() {
-        let doubt = Record::Doubt { mode_before: None, reason: "lost".into() };
+        let (reason, kept_as) = ("lost".to_owned(), Some("/state/damaged".to_owned()));
+        let doubt = Record::Doubt { mode_before: None, reason, kept_as };
         let same = switch(Mode::Maintenance, Mode::Maintenance, None);
         let state = replay(&[Record::Initial { mode: Mode::Cluster }, doubt.clone()]);
         assert_eq!((state.mode, state.doubt.as_deref()), (Mode::Maintenance, Some("lost")));
-        assert_eq!(replay(&[doubt, same]).doubt, None);
+        assert_eq!(state.kept_as.as_deref(), Some("/state/damaged"));
+        let ended = replay(&[doubt, same]);
+        assert_eq!((ended.doubt, ended.kept_as), (None, None));
     }
 }
