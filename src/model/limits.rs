@@ -119,7 +119,13 @@ pub const JOURNAL_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 pub const CONTROL_CONNECTIONS_MAX: usize = 64;
 /// ... of which this many are kept for operators ...
 pub const CONTROL_CONNECTIONS_RESERVED: usize = 16;
-/// ... beside which this many more are answered "busy" or "not allowed" at a time; others are
+/// Of the open connections, this many may wait or listen to events at a time ...
+pub const CONTROL_LISTENERS_MAX: usize = 32;
+/// ... of which this many are kept for operators.
+pub const CONTROL_LISTENERS_RESERVED: usize = 8;
+/// How often a caller that waits for its answer is looked at: it may have left.
+pub const CONTROL_HANG_UP_LOOK: Duration = Duration::from_millis(250);
+/// Beside those connections, this many more are answered "busy" or "not allowed" at a time; others are
 /// closed unanswered.
 pub const CONTROL_TURNED_AWAY_MAX: usize = 32;
 /// A connection that is turned away is over within this.
