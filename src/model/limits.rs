@@ -142,6 +142,8 @@ pub const CONTROL_STOP_GRACE: Duration = Duration::from_secs(5);
 pub const CONTROL_EVENT_LINES: usize = 16;
 /// An answer on the control socket, or one line of its event stream, that a client accepts.
 pub const CONTROL_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// A gateway that takes longer for a short answer on the control socket counts as hanging.
+pub const CONTROL_ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Switches that one look at the history shows, unless it asks for another number.
 pub const HISTORY_SHOWN: usize = 50;
 /// Switches that one look at the history may ask for.
@@ -190,7 +192,7 @@ pub const NOTICE_PAGE_BYTES_MAX: usize = 512 * 1024;
 pub const NO_NODE_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// When clients should come again where the gateway has too much to do.
 pub const OWN_503_RETRY_AFTER: Duration = Duration::from_secs(2);
-/// Open connections on the admin address; more wait to be accepted.
+/// Open connections on the admin address; for more, the oldest give way.
 pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 /// A connection on the admin address, from its start to its end: one request.
 pub const ADMIN_CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
