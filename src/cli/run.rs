@@ -1,7 +1,8 @@
 //! `drawspan run`: the gateway itself.
 
+use super::config_file::ConfigError;
 use super::flags::RunArgs;
-use super::{Exit, config_file, control_folder};
+use super::{Exit, config_file, control_folder, surroundings};
 use crate::app::{self, Ending, StartError};
 use crate::config::{Config, LogFormat};
 use crate::telemetry::diagnostics::{self, Format, Guard};
@@ -24,6 +25,14 @@ pub fn run(args: &RunArgs) -> Exit {
             return Exit::Usage;
         }
     };
+    let problems = surroundings::problems(&loaded, &environment);
+    if !problems.is_empty() {
+        let from =
+            args.config.as_ref().map_or_else(|| "drawspan".into(), |p| p.display().to_string());
+        eprintln!("{}", ConfigError::Wrong { from, problems });
+        eprintln!("drawspan did not start");
+        return Exit::Usage;
+    }
     let control = &loaded.config.control.path;
     if *control == environment.control_path()
         && let Err(error) = control_folder::make(control, environment.uid)
@@ -60,10 +69,10 @@ fn set_up_diagnostics(config: &Config) -> anyhow::Result<Guard> {
 /// What the operator can put right in configuration or surroundings is usage.
 fn exit_of(error: &StartError) -> Exit {
     match error {
-        StartError::StateDir(_)
+        StartError::StateDir { .. }
         | StartError::Journal { .. }
         | StartError::Listen(_)
-        | StartError::Admin { .. }
+        | StartError::Admin(_)
         | StartError::Control(_)
         | StartError::Group(_)
         | StartError::Notice(_)
