@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::client::{ControlArgs, Failure, Form, Terminal, printable, run as run_verb};
 use super::exit::Exit;
+use super::flags::written_duration;
 use crate::control::client::{Client, Conditions};
+use crate::control::show_duration;
 use crate::control::wire::{SwitchBody, SwitchDoc};
-use crate::control::{parse_duration, show_duration};
 use crate::model::NodeId;
 
 /// Change the mode; return when nothing is left on the old routes.
@@ -18,7 +19,7 @@ pub struct ModeArgs {
     #[arg(required_if_eq("kind", "single"))]
     pub node: Option<NodeId>,
     /// How long old requests may go on before they are cut, as `30s` or `2m`; else as configured.
-    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    #[arg(long, value_parser = written_duration, value_name = "TIME")]
     pub drain_timeout: Option<Duration>,
     /// Return once every worker routes the new way, without waiting for old requests.
     #[arg(long)]
@@ -89,10 +90,16 @@ pub async fn switch(
     let conditions =
         Conditions { revision: args.if_revision, idempotency_key: args.idempotency_key.clone() };
     let answer = client.switch(&body, &conditions).await?;
-    match Form::json(args.json) {
-        Form::Json => writeln!(terminal.out, "{}", answer.raw.trim_end())?,
-        Form::Human => render(&answer.doc, terminal.out)?,
-    }
+    let written = match Form::json(args.json) {
+        Form::Json => writeln!(terminal.out, "{}", answer.raw.trim_end()),
+        Form::Human => render(&answer.doc, terminal.out),
+    };
+    let (mode, revision) = (&answer.doc.mode, answer.doc.revision);
+    written.and_then(|()| terminal.out.flush()).map_err(|error| {
+        // The mode is what was asked for, whoever reads of it or not.
+        let done = printable(&format!("the command was carried out: {mode}, revision {revision}"));
+        io::Error::new(error.kind(), format!("{error}; {done}"))
+    })?;
     Ok(Exit::True)
 }
 

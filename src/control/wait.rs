@@ -41,7 +41,7 @@ pub enum NodeCondition {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no condition: write mode=cluster, mode=single[:NODE], mode=maintenance, \
-     node=NODE:ready, node=NODE:down, node=NODE:drained, phase=PHASE or procedure=done"
+     node=NODE:ready, node=NODE:down or node=NODE:drained"
 )]
 pub struct InvalidCondition(String);
 
@@ -123,7 +123,9 @@ impl Condition {
         match self {
             Self::Mode { kind, node } => judge_mode(*kind, node.as_ref(), status),
             Self::Node { node, is } => judge_node(node, *is, status),
-            Self::Phase(_) | Self::ProcedureDone => Verdict::Never("no procedure runs".to_owned()),
+            Self::Phase(_) | Self::ProcedureDone => {
+                Verdict::Never("no procedure runs: there are none yet".to_owned())
+            }
         }
     }
 }
