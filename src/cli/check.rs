@@ -68,7 +68,7 @@ pub fn report(
 }
 
 fn wrong(error: &ConfigError, err: &mut impl Write) -> io::Result<Exit> {
-    writeln!(err, "{error}")?;
+    writeln!(err, "{}", error.told())?;
     if let ConfigError::Wrong { problems, .. } = error {
         let (count, s) = (problems.len(), if problems.len() == 1 { "" } else { "s" });
         writeln!(err, "{count} problem{s}; nothing would run with this file")?;

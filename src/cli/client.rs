@@ -21,7 +21,9 @@ pub struct ControlArgs {
 pub struct Called<Verb: clap::Args> {
     #[command(flatten)]
     pub args: Verb,
-    /// The gateway's control socket; else what DRAWSPAN_CONTROL names, else where `run` puts it.
+    /// The gateway's control socket; else what DRAWSPAN_CONTROL names, else where `run` puts it: for
+    /// root /run/drawspan/control.sock, for others drawspan/control.sock below $XDG_RUNTIME_DIR, or
+    /// /tmp/drawspan-UID/control.sock.
     #[arg(long = "control", value_name = "PATH")]
     pub control: Option<PathBuf>,
 }

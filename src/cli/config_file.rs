@@ -24,6 +24,15 @@ pub enum ConfigError {
     Wrong { from: String, problems: Problems },
 }
 
+impl ConfigError {
+    /// For a terminal: each line is headed as an error.
+    pub fn told(&self) -> String {
+        let text = self.to_string();
+        let lines: Vec<String> = text.lines().map(|line| format!("error: {line}")).collect();
+        lines.join("\n")
+    }
+}
+
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::NotFound => "write one after drawspan.example.toml, or name another file",

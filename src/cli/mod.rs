@@ -121,7 +121,7 @@ fn stand_in(args: &process::Args) -> Exit {
     match process::run(args) {
         Ok(()) => Exit::True,
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("error: {error:#}");
             Exit::Internal
         }
     }

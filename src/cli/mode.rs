@@ -109,7 +109,9 @@ pub(super) fn render(switch: &SwitchDoc, out: &mut dyn Write) -> io::Result<()> 
     if !switch.changed {
         return writeln!(out, "{mode}: nothing to change (revision {})", switch.revision);
     }
-    let acknowledged = printable(&switch.acknowledged);
+    // Where nothing was closed, nothing had to drain.
+    let opened = switch.removed.is_empty() && switch.acknowledged == "drained";
+    let acknowledged = if opened { "done".into() } else { printable(&switch.acknowledged) };
     let revision = switch.revision;
     writeln!(out, "{mode}: {acknowledged} after {} ms (revision {revision})", switch.took_ms)?;
     for left in &switch.removed {

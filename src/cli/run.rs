@@ -14,14 +14,14 @@ pub fn run(args: &RunArgs) -> Exit {
     let loaded = match args.load(&environment) {
         Ok(loaded) => loaded,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", error.told());
             return Exit::Usage;
         }
     };
     let _diagnostics = match set_up_diagnostics(&loaded.config) {
         Ok(guard) => guard,
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("error: {error:#}");
             return Exit::Usage;
         }
     };
@@ -29,15 +29,15 @@ pub fn run(args: &RunArgs) -> Exit {
     if !problems.is_empty() {
         let from =
             args.config.as_ref().map_or_else(|| "drawspan".into(), |p| p.display().to_string());
-        eprintln!("{}", ConfigError::Wrong { from, problems });
-        eprintln!("drawspan did not start");
+        eprintln!("{}", ConfigError::Wrong { from, problems }.told());
+        eprintln!("error: drawspan did not start");
         return Exit::Usage;
     }
     let control = &loaded.config.control.path;
     if *control == environment.control_path()
         && let Err(error) = control_folder::make(control, environment.uid)
     {
-        eprintln!("drawspan did not start: {error}");
+        eprintln!("error: drawspan did not start: {error}");
         return Exit::Usage;
     }
     let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
@@ -46,12 +46,12 @@ pub fn run(args: &RunArgs) -> Exit {
             Ok(Ending::Clean | Ending::Cut) => Exit::True,
             Ok(Ending::WorkerLost) => Exit::Internal,
             Err(error) => {
-                eprintln!("cannot wait for signals: {error}");
+                eprintln!("error: cannot wait for signals: {error}");
                 Exit::Internal
             }
         },
         Err(error) => {
-            eprintln!("drawspan did not start: {error}");
+            eprintln!("error: drawspan did not start: {error}");
             exit_of(&error)
         }
     }
