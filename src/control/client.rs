@@ -187,6 +187,9 @@ impl Client {
     pub async fn wait(&self, condition: &str, limit: Duration) -> Called<Answer<WaitDoc>> {
         let millis = limit.as_millis();
         let uri = format!("/v1/wait?for={}&timeout={millis}ms", encode(condition));
+        if let Some(silent) = self.silence(false).await {
+            return Err(silent);
+        }
         self.attended(false, self.get(&uri)).await
     }
 

@@ -234,8 +234,9 @@ fn gone(
     stream: &UnixStream,
     evicted: Option<CancellationToken>,
 ) -> impl Future<Output = ()> + use<> {
-    // Without a descriptor of its own to look at, a call ends by its own bounds.
-    let watched = stream.as_fd().try_clone_to_owned().ok();
+    // Who is turned away has not long to stay anyway. Without a descriptor of its own to look at, a
+    // call ends by its own bounds.
+    let watched = evicted.as_ref().and_then(|_| stream.as_fd().try_clone_to_owned().ok());
     async move {
         let hung_up = async {
             let Some(watched) = watched else { return pending().await };
