@@ -163,7 +163,8 @@ impl Gateway {
         }
         // A gateway that is stopped before it opened opens for those that the kernel let in.
         let _ = self.open.send(true);
-        let idle = self.is_idle().await;
+        // Without any grace time there is no telling by the clock.
+        let nothing_to_cut = grace.is_zero() && self.is_idle().await;
         let began = Instant::now();
         for line in &self.lines {
             // A worker that is gone needs no order.
@@ -176,7 +177,7 @@ impl Gateway {
         };
         tokio::select! {
             // The workers' own clocks began after this one: who needed all of it was cut.
-            () = ended => idle || began.elapsed() < grace,
+            () = ended => nothing_to_cut || began.elapsed() < grace,
             () = sleep(grace + CUT_WITHIN) => false,
             () = told() => false,
         }

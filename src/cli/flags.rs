@@ -1,6 +1,7 @@
 //! The settings that `drawspan run` takes from its command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::config_file::{self, ConfigError};
@@ -9,6 +10,11 @@ use crate::config::{Environment, Flags, HumanDuration, InvalidDuration, Loaded};
 /// A duration of the command line: with its unit, as in a file.
 pub(super) fn written_duration(text: &str) -> Result<Duration, InvalidDuration> {
     text.parse().map(|HumanDuration(duration)| duration)
+}
+
+/// A whole number of the command line.
+pub(super) fn number<T: FromStr>(text: &str) -> Result<T, &'static str> {
+    text.parse().map_err(|_| "write a whole number, as 4")
 }
 
 /// Settings of `run`: a file, flags, or a file with flags over it.
@@ -36,7 +42,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Option<String>,
     /// Worker threads; one per core unless given.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = number::<i64>, allow_negative_numbers = true)]
     pub workers: Option<i64>,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::client::{ControlArgs, Failure, Form, Terminal, printable, run as run_verb};
 use super::exit::Exit;
-use super::flags::written_duration;
+use super::flags::{number, written_duration};
 use crate::control::client::{Client, Conditions};
 use crate::control::show_duration;
 use crate::control::wire::{SwitchBody, SwitchDoc};
@@ -31,7 +31,7 @@ pub struct ModeArgs {
     #[arg(long, value_name = "TEXT")]
     pub why: Option<String>,
     /// Only if the state is still at this revision.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<u64>)]
     pub if_revision: Option<u64>,
     /// Makes a repetition of this very command harmless.
     #[arg(long, value_name = "KEY", value_parser = header_text)]

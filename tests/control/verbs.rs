@@ -289,6 +289,8 @@ fn a_duration_needs_its_unit_as_in_a_file() {
     }
     assert!(parsed::<WaitArgs>(&["mode=cluster", "--timeout", "5"]).is_err());
     parsed::<ModeArgs>(&["maintenance", "--drain-timeout", "1m30s"]).expect("legal");
+    let error = parsed::<ModeArgs>(&["cluster", "--if-revision", "abc"]).expect_err("no number");
+    assert!(error.to_string().contains("write a whole number"), "{error}");
 }
 
 #[tokio::test]
