@@ -23,8 +23,8 @@ pub struct RunArgs {
     /// Read the settings from this file; other flags replace what it says.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Take public traffic at this address, as `0.0.0.0:8080` or `:8080`; that is also the default
-    /// without a file. May be repeated.
+    /// Take public traffic at this address, as `127.0.0.1:8080` or `:8080`; without a file, else
+    /// 0.0.0.0:8080. May be repeated.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Vec<String>,
     /// Carry traffic to this node, as `http://10.0.0.1:13000` or `n1=http://...`. May be repeated.

@@ -153,6 +153,10 @@ fn judge_node(node: &NodeId, is: NodeCondition, status: &Status) -> Verdict {
     let Some(known) = status.nodes.iter().find(|known| known.id == *node) else {
         return unknown(node, status);
     };
+    let looked_at = !known.address.is_empty();
+    if !looked_at && matches!(is, NodeCondition::Ready | NodeCondition::Down) {
+        return Verdict::Never(format!("node {node} has no address, and nobody can look at it"));
+    }
     let met = match is {
         NodeCondition::Ready => known.state == NodeState::Ready,
         NodeCondition::Down => known.state == NodeState::Down,
@@ -271,6 +275,17 @@ mod tests {
 
     fn judge(condition: &str, status: &Status) -> Verdict {
         condition.parse::<Condition>().expect("a condition").judge(status)
+    }
+
+    #[test]
+    fn a_worker_without_an_address_is_never_seen_ready_or_down() {
+        let mut status = status(Mode::Cluster);
+        assert_eq!(judge("node=w1:ready", &status), Verdict::Met);
+        status.nodes[1].address = String::new();
+        for condition in ["node=w1:ready", "node=w1:down"] {
+            assert!(matches!(judge(condition, &status), Verdict::Never(_)), "{condition}");
+        }
+        assert_eq!(judge("node=w1:drained", &status), Verdict::Met);
     }
 
     fn single() -> Mode {
