@@ -334,6 +334,7 @@ fn what_may_go_wrong_later_is_a_warning() {
         ("state_dir = \"d\"", "state_dir", "the folder that the gateway is started in"),
         ("initial_mode = \"single n1\"", "initial_mode", "unless node n1 is ready"),
         ("trusted_proxies = [\"0.0.0.0/0\"]", "trusted_proxies[0]", "name the proxies"),
+        ("admin = \"0.0.0.0:9090\"", "admin", "everybody who reaches this machine"),
     ] {
         let warnings = load(&format!("{text}\n{LEAST}")).warnings;
         assert_eq!(warnings.len(), 1, "{warnings:?}");
