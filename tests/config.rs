@@ -47,7 +47,7 @@ fn one_problem(top: &str) -> String {
 
 #[test]
 fn the_least_file_names_where_to_listen_and_a_node() {
-    let Loaded { config, warnings } = load(LEAST);
+    let Loaded { config, warnings, .. } = load(LEAST);
     assert_eq!(warnings, []);
     assert_eq!(config.nodes.len(), 1);
     assert_eq!(config.nodes[0].id.as_str(), "n1");
@@ -334,6 +334,7 @@ fn what_may_go_wrong_later_is_a_warning() {
         ("state_dir = \"d\"", "state_dir", "the folder that the gateway is started in"),
         ("initial_mode = \"single n1\"", "initial_mode", "unless node n1 is ready"),
         ("trusted_proxies = [\"0.0.0.0/0\"]", "trusted_proxies[0]", "name the proxies"),
+        ("admin = \"0.0.0.0:9090\"", "admin", "everybody who reaches this machine"),
     ] {
         let warnings = load(&format!("{text}\n{LEAST}")).warnings;
         assert_eq!(warnings.len(), 1, "{warnings:?}");
@@ -437,12 +438,19 @@ fn a_file_that_cannot_be_read_is_named_with_a_remedy() {
     assert!(itself.contains("name the file inside it"), "{itself}");
 }
 
+/// Checks a file whose state and socket lie in a folder of this test, unless it says otherwise.
 fn check(text: &str) -> (Exit, String, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let environment = Environment {
+        state_directory: Some(folder.path().join("state")),
+        runtime_directory: Some(folder.path().to_owned()),
+        ..root()
+    };
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(text.as_bytes()).expect("written");
     let check = Check { file: Some(file.path().to_owned()), config: None };
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = check::report(&check, &root(), &mut out, &mut err).expect("written to memory");
+    let exit = check::report(&check, &environment, &mut out, &mut err).expect("written to memory");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (exit, text(out), text(err))
 }
@@ -470,6 +478,38 @@ fn check_tells_every_problem_and_ends_with_2() {
 }
 
 /// TOML of keys that exist, and of some that do not, with values of every type.
+#[test]
+fn check_finds_what_run_would_not_start_with_and_names_its_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    std::fs::write(&file, b"precious").expect("written");
+    let (folder, file) = (folder.path().display(), file.display());
+    for (section, says) in [
+        ("[notice]\npage = \"/nonexistent.html\"", "notice.page: cannot read the notice page"),
+        ("[notice]\npage = \"/tmp\"", "notice.page: cannot read the notice page"),
+        ("[control]\ngroup = \"nosuchgroup\"", "control.group: group `nosuchgroup`"),
+        ("[control]\npath = \"/nonexistent/c\"", "control.path: the control socket's folder"),
+        (&format!("[control]\npath = \"{file}\""), "control.path: "),
+        ("[log]\naccess = \"/nonexistent/a.log\"", "log.access: /nonexistent does not exist"),
+        (&format!("[log]\naccess = \"{folder}\""), "is a folder"),
+    ] {
+        let (exit, out, err) = check(&format!("{LEAST}{section}\n"));
+        assert_eq!((exit, out.as_str()), (Exit::Usage, ""), "{section}: {err}");
+        assert!(err.contains(&format!(":5: {says}")) || err.contains(says), "{says}: {err}");
+        assert!(err.contains(":5: "), "its line: {err}");
+        assert!(err.contains("; ") || err.contains('('), "what to do: {err}");
+        for debug in ["File(", "Some(", "Os {"] {
+            assert!(!err.contains(debug), "{err}");
+        }
+    }
+    let (exit, _, err) = check(&format!("state_dir = \"{file}/state\"\n{LEAST}"));
+    assert_eq!(exit, Exit::Usage, "{err}");
+    assert!(err.contains(":1: state_dir: ") && err.contains("cannot be made"), "{err}");
+    let many = "[notice]\npage = \"/nonexistent.html\"\n[log]\naccess = \"/nonexistent/a\"\n";
+    let (_, _, err) = check(&format!("{LEAST}{many}"));
+    assert!(err.contains("2 problems"), "{err}");
+}
+
 fn documents() -> impl Strategy<Value = String> {
     let key = prop::sample::select(vec![
         "listen",

@@ -97,7 +97,7 @@ async fn the_tour_moves_the_bridge_through_every_mode_and_fails_no_request() {
 
     let said = demo.said();
     assert_eq!(status.code(), Some(0), "{said}");
-    for acknowledged in ["maintenance: drained after", "single n1: drained", "cluster: drained"] {
+    for acknowledged in ["maintenance: drained after", "single n1: drained", "cluster: done"] {
         assert!(said.contains(acknowledged), "{acknowledged}: {said}");
     }
     assert!(said.contains("n2 0, n3 0, slow") && said.contains("got the notice, 0 failed."));

@@ -381,6 +381,28 @@ async fn a_second_gateway_that_shares_anything_is_refused_and_the_first_is_unhar
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_that_start_at_once_on_one_port_exactly_one_serves() {
+    let (one, two, nodes) = (folder(), folder(), nodes(1));
+    for _ in 0..5 {
+        let free = StdListener::bind("127.9.9.8:0").expect("a free port");
+        let listen = free.local_addr().expect("bound").to_string();
+        drop(free);
+        let start = |top: &TempDir| Process::spawn(top.path(), &listen, &addresses(&nodes), &[]);
+        let mut both = [start(&one), start(&two)];
+        eventually("one gave up", || {
+            let mut ended = both.iter_mut().map(|it| it.child.try_wait().expect("our child"));
+            std::future::ready(ended.any(|status| status.is_some()))
+        })
+        .await;
+        let [first, second] = &mut both;
+        let first_runs = first.child.try_wait().expect("our child").is_none();
+        let (winner, loser) = if first_runs { (first, second) } else { (second, first) };
+        assert_eq!(loser.ended().await.code(), Some(2), "{}", loser.stderr());
+        assert_eq!(get(public(&winner.ready().await), "/__test/whoami").await.0, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_surroundings_are_refused_with_what_to_do() {
     let (directory, nodes) = (folder(), nodes(1));
     let node = format!("http://{}", nodes[0].addr());
@@ -399,10 +421,12 @@ async fn wrong_surroundings_are_refused_with_what_to_do() {
     refuses(
         directory.path(),
         &arguments(free, &node, &file, &control, free),
-        &["is not a directory", "name another path"],
+        &["is not a directory", "name a folder"],
     )
     .await;
     assert_eq!(std::fs::read(&file).expect("it is there"), b"precious");
+    let proc = arguments(free, &node, Path::new("/proc/foo"), &control, free);
+    refuses(directory.path(), &proc, &["/proc/foo", "--state-dir"]).await;
 }
 
 // --- nodes -----------------------------------------------------------------------------------------
@@ -553,7 +577,7 @@ async fn a_stop_under_load_loses_no_request_withdraws_and_ends_with_success() {
     nodes.iter().for_each(StandIn::release);
     assert_eq!(held.join_next().await.expect("one").expect("no panic").0, 200);
     assert_eq!(process.ended().await.code(), Some(0));
-    assert!(process.stderr().contains("ending=Clean"), "{}", process.stderr());
+    assert!(process.stderr().contains("ending=\"clean\""), "{}", process.stderr());
     assert!(!directory.path().join("control.sock").exists(), "an orderly stop leaves no socket");
 }
 
@@ -579,13 +603,50 @@ async fn a_stuck_request_is_cut_after_the_grace_time() {
     process.terminate();
     assert_eq!(process.ended().await.code(), Some(0));
     let said = process.stderr();
-    assert!(said.contains("the grace time is over") && said.contains("ending=Cut"), "{said}");
+    assert!(said.contains("the grace time is over") && said.contains("ending=\"cut\""), "{said}");
     let answer = stuck.join_next().await.expect("one").expect("no panic");
     assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
     // It came back from an orderly stop: nothing is in doubt.
     let mut process = Process::spawn_with(directory.path(), &arguments, &[]);
     let status = process.ready().await;
     assert_eq!((status.mode.kind.as_str(), status.doubt), ("cluster", None));
+    process.terminate();
+    assert_eq!(process.ended().await.code(), Some(0));
+    assert!(process.stderr().contains("ending=\"clean\""), "{}", process.stderr());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signals_that_daemons_are_sent_out_of_habit_end_nothing() {
+    let (directory, nodes) = (folder(), nodes(1));
+    let (file, log) = (directory.path().join("drawspan.toml"), directory.path().join("access.log"));
+    let text = format!(
+        "listen = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\nstate_dir = \"{}\"\n\
+         [control]\npath = \"{}\"\n[log]\naccess = \"{}\"\n[[nodes]]\naddress = \"http://{}\"\n",
+        path(&directory.path().join("state")),
+        path(&directory.path().join("control.sock")),
+        path(&log),
+        nodes[0].addr(),
+    );
+    std::fs::write(&file, text).expect("written");
+    let arguments = ["--config".to_owned(), path(&file)];
+    let mut process = Process::spawn_with(directory.path(), &arguments, &[]);
+    let address = public(&process.ready().await);
+    let moved = directory.path().join("access.log.1");
+    std::fs::rename(&log, &moved).expect("it moves");
+    use rustix::process::Signal;
+    for (signal, words) in
+        [(Signal::HUP, "SIGHUP"), (Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")]
+    {
+        process.signal(signal);
+        eventually(words, async || process.stderr().contains(words)).await;
+        process.status().await;
+    }
+    // What is asked now stands in a new file by the old name.
+    assert_eq!(get(address, "/__test/whoami").await.0, 200);
+    let written = || std::fs::read_to_string(&log).unwrap_or_default().contains("whoami");
+    eventually("the log is reopened", async || written()).await;
+    process.terminate();
+    assert_eq!(process.ended().await.code(), Some(0));
 }
 
 async fn http_to_its_end(address: SocketAddr) -> String {

@@ -41,8 +41,11 @@ use crate::{clock, health};
 /// Why the gateway did not start. Nothing of it runs then.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error(transparent)]
-    StateDir(#[from] StateDirError),
+    #[error("{source}{}", state_remedy(.source))]
+    StateDir {
+        #[from]
+        source: StateDirError,
+    },
     #[error("{source}; {}", .source.remedy())]
     Journal {
         #[from]
@@ -50,8 +53,8 @@ pub enum StartError {
     },
     #[error(transparent)]
     Listen(#[from] ListenError),
-    #[error("cannot listen on the admin address {address}: {source}")]
-    Admin { address: SocketAddr, source: io::Error },
+    #[error("the admin address: {0}")]
+    Admin(ListenError),
     #[error(transparent)]
     Control(#[from] SocketError),
     #[error(transparent)]
@@ -64,6 +67,18 @@ pub enum StartError {
     Metrics(#[from] prometheus::Error),
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
+}
+
+/// What failed for reasons of the system's own names no way out by itself.
+const fn state_remedy(error: &StateDirError) -> &'static str {
+    match error {
+        StateDirError::Io { .. } | StateDirError::Sync(_) => {
+            "; name a folder that the gateway's user may make and write in (state_dir, --state-dir)"
+        }
+        StateDirError::Held { .. }
+        | StateDirError::NotADirectory { .. }
+        | StateDirError::NotWritable { .. } => "",
+    }
 }
 
 /// A running gateway.
@@ -164,7 +179,7 @@ fn bind(config: &Config, workers: usize) -> Result<Bound, StartError> {
 }
 
 fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::Admin { address, source };
+    let failed = |source| StartError::Admin(ListenError::new(address, source));
     let listener = TcpListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;

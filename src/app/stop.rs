@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{interval, sleep, timeout};
 
 use super::start::Gateway;
+use crate::config::HumanDuration;
 use crate::edge::Leaving;
 use crate::fence::Order;
+use crate::telemetry::AccessLog;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,17 @@ pub enum Ending {
     WorkerLost,
 }
 
+impl Ending {
+    /// As the log has it.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Cut => "cut",
+            Self::WorkerLost => "worker_lost",
+        }
+    }
+}
+
 /// How often the worker threads are looked at.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 /// What the workers may take to cut what is left after the grace time.
@@ -30,22 +43,60 @@ const LAST_STEPS_WITHIN: Duration = Duration::from_secs(10);
 /// Buffered lines of the access log get this long at the end.
 const LOG_FINISH_WITHIN: Duration = Duration::from_millis(500);
 
+/// The signals that a gateway is sent.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    user: [Signal; 2],
+    access_log: AccessLog,
+}
+
+impl Signals {
+    fn new(access_log: AccessLog) -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            user: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
+            access_log,
+        })
+    }
+
+    /// Returns on SIGTERM and SIGINT. The others are answered by a line in the log: by default each
+    /// of them would end the process, and all traffic with it.
+    async fn told_to_stop(&mut self) {
+        let [user1, user2] = &mut self.user;
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => {
+                    self.access_log.reopen();
+                    tracing::warn!(
+                        "SIGHUP: the access log's file is opened anew; the configuration is not \
+                         read again, restart for that"
+                    );
+                }
+                _ = user1.recv() => tracing::warn!("SIGUSR1 means nothing here: ignored"),
+                _ = user2.recv() => tracing::warn!("SIGUSR2 means nothing here: ignored"),
+            }
+        }
+    }
+}
+
 impl Gateway {
-    /// Serves until SIGTERM or SIGINT, then stops; a second signal ends the grace time.
+    /// Serves until SIGTERM or SIGINT, then stops; a second of them ends the grace time. SIGHUP has
+    /// the access log's file opened anew; no other signal that people send to daemons ends it.
     ///
     /// # Errors
     /// Where the system gives no signal handler.
     pub fn run(self) -> std::io::Result<Ending> {
-        let (mut terminate, mut interrupt) = {
+        let mut signals = {
             let _entered = self.runtime.enter();
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+            Signals::new(self.access_log.clone())?
         };
-        Ok(self.serve_until(async move || {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        }))
+        Ok(self.serve_until(async move || signals.told_to_stop().await))
     }
 
     /// Serves until `told` returns, then stops in order; `told` is asked again during the stop,
@@ -81,8 +132,10 @@ impl Gateway {
         // The workers live as long as this sender does.
         let _ = self.open.send(true);
         self.vitals.readiness.listening();
-        let (listen, control) = (&self.listen, self.control.display());
-        tracing::info!(?listen, admin = ?self.admin, %control, "ready");
+        let listen: Vec<String> = self.listen.iter().map(ToString::to_string).collect();
+        let admin = self.admin.map_or_else(|| "none".to_owned(), |admin| admin.to_string());
+        let control = self.control.display();
+        tracing::info!(listen = %listen.join(", "), %admin, %control, "ready");
     }
 
     async fn worker_lost(&self) {
@@ -107,7 +160,11 @@ impl Gateway {
         self.vitals.readiness.withdraw("the gateway is stopping");
         let (withdraw_delay, grace) =
             (self.config.timeouts.withdraw_delay, self.config.timeouts.grace);
-        tracing::info!(?withdraw_delay, ?grace, "stopping");
+        tracing::info!(
+            withdraw_delay = %HumanDuration(withdraw_delay),
+            grace = %HumanDuration(grace),
+            "stopping; a second signal cuts at once"
+        );
         tokio::select! {
             () = sleep(withdraw_delay) => {}
             () = told() => {}
@@ -145,7 +202,7 @@ impl Gateway {
             }
         });
         self.access_log.finish(LOG_FINISH_WITHIN);
-        tracing::info!(?ending, "stopped");
+        tracing::info!(ending = ending.as_str(), "stopped");
         self.runtime.shutdown_timeout(Duration::from_secs(1));
         ending
     }

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::config_file::{self, ConfigError};
-use super::{Exit, open_ports};
-use crate::config::{Config, Environment, Flags, HumanDuration, Loaded, NodeConfig};
+use super::{Exit, open_ports, surroundings};
+use crate::config::{Config, Environment, Flags, HumanDuration, NodeConfig};
+use crate::control::user_name;
 use crate::model::NodeRole;
 
 /// Check a configuration without starting anything.
@@ -46,26 +47,33 @@ pub fn report(
     };
     let file = path.display().to_string();
     match config_file::load(path, &Flags::default(), environment) {
-        Ok(Loaded { config, warnings }) => {
-            for warning in warnings {
+        Ok(loaded) => {
+            for warning in &loaded.warnings {
                 writeln!(err, "warning: {}", warning.within(&file))?;
             }
-            for warning in open_ports::warnings(&config) {
+            for warning in open_ports::warnings(&loaded.config) {
                 writeln!(err, "warning: {file}: {warning}")?;
             }
-            writeln!(out, "{file} is right. It would run:")?;
-            summary(&config, out)?;
+            let problems = surroundings::problems(&loaded, environment);
+            if !problems.is_empty() {
+                return wrong(&ConfigError::Wrong { from: file, problems }, err);
+            }
+            let user = user_name(rustix::process::geteuid().as_raw());
+            writeln!(out, "{file} is right. As user {user} it would run:")?;
+            summary(&loaded.config, out)?;
             Ok(Exit::True)
         }
-        Err(error) => {
-            writeln!(err, "{error}")?;
-            if let ConfigError::Wrong { problems, .. } = &error {
-                let (count, s) = (problems.len(), if problems.len() == 1 { "" } else { "s" });
-                writeln!(err, "{count} problem{s}; nothing would run with this file")?;
-            }
-            Ok(Exit::Usage)
-        }
+        Err(error) => wrong(&error, err),
     }
+}
+
+fn wrong(error: &ConfigError, err: &mut impl Write) -> io::Result<Exit> {
+    writeln!(err, "{}", error.told())?;
+    if let ConfigError::Wrong { problems, .. } = error {
+        let (count, s) = (problems.len(), if problems.len() == 1 { "" } else { "s" });
+        writeln!(err, "{count} problem{s}; nothing would run with this file")?;
+    }
+    Ok(Exit::Usage)
 }
 
 fn summary(config: &Config, out: &mut impl Write) -> io::Result<()> {

@@ -1,9 +1,9 @@
 //! What the verbs that talk to a running gateway share: its socket, their streams, their failures.
 
-use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
+use super::config_file::environment;
 use super::exit::Exit;
 use crate::control::client::{Client, ClientError};
 use crate::control::problem::{Code, Problem};
@@ -21,7 +21,9 @@ pub struct ControlArgs {
 pub struct Called<Verb: clap::Args> {
     #[command(flatten)]
     pub args: Verb,
-    /// The gateway's control socket; else what DRAWSPAN_CONTROL names, else where `run` puts it.
+    /// The gateway's control socket; else what DRAWSPAN_CONTROL names, else where `run` puts it: for
+    /// root /run/drawspan/control.sock, for others drawspan/control.sock below $XDG_RUNTIME_DIR, or
+    /// /tmp/drawspan-UID/control.sock.
     #[arg(long = "control", value_name = "PATH")]
     pub control: Option<PathBuf>,
 }
@@ -33,19 +35,7 @@ impl ControlArgs {
     }
 
     pub fn client(&self) -> Client {
-        Client::new(self.control.clone().unwrap_or_else(default_control_path))
-    }
-}
-
-/// Where the gateway of this user has its control socket, unless told otherwise.
-pub fn default_control_path() -> PathBuf {
-    let uid = rustix::process::getuid();
-    if uid.is_root() {
-        return PathBuf::from("/run/drawspan/control.sock");
-    }
-    match env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty()) {
-        Some(folder) => PathBuf::from(folder).join("drawspan/control.sock"),
-        None => PathBuf::from(format!("/tmp/drawspan-{}/control.sock", uid.as_raw())),
+        Client::new(self.control.clone().unwrap_or_else(|| environment().control_path()))
     }
 }
 
@@ -161,9 +151,10 @@ fn exit_of(error: &ClientError) -> Exit {
         ClientError::NoSocket { .. }
         | ClientError::NotServed { .. }
         | ClientError::Connect { .. }
-        | ClientError::Interrupted { .. } => Exit::Unreachable,
+        | ClientError::Interrupted { .. }
+        | ClientError::Silent { .. } => Exit::Unreachable,
         ClientError::Denied { .. } => Exit::NotAllowed,
-        ClientError::TooLong { .. } => Exit::Usage,
+        ClientError::TooLong { .. } | ClientError::NotASocket { .. } => Exit::Usage,
         ClientError::Foreign { .. } => Exit::Internal,
         ClientError::Problem(problem) => exit_of_problem(problem),
     }

@@ -24,6 +24,15 @@ pub enum ConfigError {
     Wrong { from: String, problems: Problems },
 }
 
+impl ConfigError {
+    /// For a terminal: each line is headed as an error.
+    pub fn told(&self) -> String {
+        let text = self.to_string();
+        let lines: Vec<String> = text.lines().map(|line| format!("error: {line}")).collect();
+        lines.join("\n")
+    }
+}
+
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::NotFound => "write one after drawspan.example.toml, or name another file",
@@ -73,10 +82,14 @@ fn read(path: &Path) -> Result<String, ConfigError> {
 /// Who runs this process, and the folders that the system gave that user.
 pub fn environment() -> Environment {
     let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    // A unit may have several; the first is the one that it is named after.
+    let of_unit = |name: &str| std::env::split_paths(&std::env::var_os(name)?).next();
     Environment {
         uid: rustix::process::geteuid().as_raw(),
         home: folder("HOME"),
         xdg_state_home: folder("XDG_STATE_HOME"),
         xdg_runtime_dir: folder("XDG_RUNTIME_DIR"),
+        state_directory: of_unit("STATE_DIRECTORY"),
+        runtime_directory: of_unit("RUNTIME_DIRECTORY"),
     }
 }

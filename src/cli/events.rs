@@ -2,6 +2,7 @@
 
 use super::client::{ControlArgs, Failure, Form, Terminal, printable, run as run_verb};
 use super::exit::Exit;
+use super::flags::number;
 use crate::control::client::Client;
 use crate::control::wire::{EventDoc, What};
 
@@ -9,7 +10,7 @@ use crate::control::wire::{EventDoc, What};
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct EventsArgs {
     /// Begin with what happened after this revision, as far as the gateway still has it.
-    #[arg(long, value_name = "REV")]
+    #[arg(long, value_name = "REV", value_parser = number::<u64>)]
     pub after: Option<u64>,
     /// Print one JSON document a line.
     #[arg(long)]

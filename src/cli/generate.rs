@@ -24,7 +24,7 @@ pub fn man() -> Exit {
     match page() {
         Ok(text) => print(&text),
         Err(error) => {
-            eprintln!("cannot make the man page: {error}");
+            eprintln!("error: cannot make the man page: {error}");
             Exit::Internal
         }
     }
@@ -46,9 +46,50 @@ fn page() -> io::Result<Vec<u8>> {
             of_verb(verb, &mut text)?;
         }
     }
-    page.render_extra_section(&mut text)?;
+    exit_status(&mut text)?;
+    table("FILES", &FILES, &mut text)?;
+    table("ENVIRONMENT", &ENVIRONMENT, &mut text)?;
     page.render_version_section(&mut text)?;
     Ok(text)
+}
+
+const FILES: [(&str, &str); 4] = [
+    ("/etc/drawspan/drawspan.toml", "Where the configuration is kept by custom; run names it."),
+    (
+        "/var/lib/drawspan",
+        "The state folder of root's gateway: it holds the mode, and whoever deletes it forgets the \
+         mode. Under systemd $STATE_DIRECTORY; for other users drawspan below $XDG_STATE_HOME or \
+         ~/.local/state.",
+    ),
+    (
+        "/run/drawspan/control.sock",
+        "The control socket of root's gateway. Under systemd in $RUNTIME_DIRECTORY; for other users \
+         drawspan/control.sock below $XDG_RUNTIME_DIR, or",
+    ),
+    ("/tmp/drawspan-UID/control.sock", "where there is no such folder."),
+];
+
+const ENVIRONMENT: [(&str, &str); 4] = [
+    ("DRAWSPAN_CONTROL", "The control socket for the verbs that talk to a running gateway."),
+    ("STATE_DIRECTORY, RUNTIME_DIRECTORY", "Set by systemd; before all other defaults."),
+    ("XDG_STATE_HOME, XDG_RUNTIME_DIR", "The folders of a user's session; not for root."),
+    ("HOME", "Where XDG_STATE_HOME is not set."),
+];
+
+fn exit_status(text: &mut Vec<u8>) -> io::Result<()> {
+    writeln!(text, ".SH \"EXIT STATUS\"")?;
+    for exit in Exit::ALL {
+        writeln!(text, ".TP\n{}\n{}", exit.code(), exit.meaning())?;
+    }
+    Ok(())
+}
+
+fn table(title: &str, rows: &[(&str, &str)], text: &mut Vec<u8>) -> io::Result<()> {
+    writeln!(text, ".SH {title}")?;
+    for (name, what) in rows {
+        writeln!(text, ".TP\n.B {name}\n{what}")?;
+    }
+    Ok(())
 }
 
 /// A section for the verb, with the sections of its own page one level below.
@@ -72,7 +113,7 @@ fn print(text: &[u8]) -> Exit {
         // Whoever stopped reading has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::True,
         Err(error) => {
-            eprintln!("cannot write to stdout: {error}");
+            eprintln!("error: cannot write to stdout: {error}");
             Exit::Internal
         }
     }
@@ -81,6 +122,7 @@ fn print(text: &[u8]) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Environment;
 
     #[test]
     fn the_man_page_has_every_verb_with_its_options_and_the_exit_codes() {
@@ -90,6 +132,16 @@ mod tests {
         }
         for words in ["drain\\-timeout", "state\\-dir", "gateway does not answer"] {
             assert!(text.contains(words), "{words}");
+        }
+        for section in ["\"EXIT STATUS\"", "FILES", "ENVIRONMENT"] {
+            assert!(text.contains(&format!(".SH {section}\n")), "{section}");
+        }
+        assert!(!text.contains("EXTRA\n.PP\nExit codes"));
+        for path in [
+            Environment { uid: 0, ..Environment::default() }.control_path(),
+            Environment { uid: 0, ..Environment::default() }.state_dir(),
+        ] {
+            assert!(text.contains(&path.display().to_string()), "{path:?}");
         }
         assert!(!text.contains("STAND-IN"));
     }

@@ -13,6 +13,7 @@ pub mod mode;
 mod open_ports;
 mod run;
 pub mod status;
+mod surroundings;
 pub mod wait;
 
 use clap::{Parser, Subcommand};
@@ -44,8 +45,13 @@ fn exit_codes() -> String {
 enum Verb {
     /// Run the gateway.
     ///
-    /// It takes its settings from a file (--config), or from flags alone: then --listen and --node are
-    /// needed. It comes back in the mode in which it was left, or raised where that is in doubt.
+    /// It takes its settings from a file (--config), or from flags alone: then --node is needed, and
+    /// without --listen it listens on 0.0.0.0:8080. It comes back in the mode in which it was left, or
+    /// raised where that is in doubt.
+    ///
+    /// SIGTERM and SIGINT stop it in order; a second one cuts at once what is still under way. SIGHUP
+    /// has the file of the access log opened anew; there is no reload of the configuration: restart for
+    /// that. SIGUSR1 and SIGUSR2 are ignored.
     #[command(after_help = RUN_EXAMPLES)]
     Run(flags::RunArgs),
     /// Look a configuration file over: every problem at once, and what would run.
@@ -115,7 +121,7 @@ fn stand_in(args: &process::Args) -> Exit {
     match process::run(args) {
         Ok(()) => Exit::True,
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("error: {error:#}");
             Exit::Internal
         }
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::client::{ControlArgs, Failure, Form, Terminal, printable, run as run_verb};
 use super::exit::Exit;
+use super::flags::{number, written_duration};
 use crate::control::client::{Client, Conditions};
+use crate::control::show_duration;
 use crate::control::wire::{SwitchBody, SwitchDoc};
-use crate::control::{parse_duration, show_duration};
 use crate::model::NodeId;
 
 /// Change the mode; return when nothing is left on the old routes.
@@ -18,7 +19,7 @@ pub struct ModeArgs {
     #[arg(required_if_eq("kind", "single"))]
     pub node: Option<NodeId>,
     /// How long old requests may go on before they are cut, as `30s` or `2m`; else as configured.
-    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    #[arg(long, value_parser = written_duration, value_name = "TIME")]
     pub drain_timeout: Option<Duration>,
     /// Return once every worker routes the new way, without waiting for old requests.
     #[arg(long)]
@@ -30,7 +31,7 @@ pub struct ModeArgs {
     #[arg(long, value_name = "TEXT")]
     pub why: Option<String>,
     /// Only if the state is still at this revision.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<u64>)]
     pub if_revision: Option<u64>,
     /// Makes a repetition of this very command harmless.
     #[arg(long, value_name = "KEY", value_parser = header_text)]
@@ -89,10 +90,16 @@ pub async fn switch(
     let conditions =
         Conditions { revision: args.if_revision, idempotency_key: args.idempotency_key.clone() };
     let answer = client.switch(&body, &conditions).await?;
-    match Form::json(args.json) {
-        Form::Json => writeln!(terminal.out, "{}", answer.raw.trim_end())?,
-        Form::Human => render(&answer.doc, terminal.out)?,
-    }
+    let written = match Form::json(args.json) {
+        Form::Json => writeln!(terminal.out, "{}", answer.raw.trim_end()),
+        Form::Human => render(&answer.doc, terminal.out),
+    };
+    let (mode, revision) = (&answer.doc.mode, answer.doc.revision);
+    written.and_then(|()| terminal.out.flush()).map_err(|error| {
+        // The mode is what was asked for, whoever reads of it or not.
+        let done = printable(&format!("the command was carried out: {mode}, revision {revision}"));
+        io::Error::new(error.kind(), format!("{error}; {done}"))
+    })?;
     Ok(if answer.doc.effect_is_true() { Exit::True } else { Exit::LostRace })
 }
 
@@ -110,7 +117,9 @@ pub(super) fn render(switch: &SwitchDoc, out: &mut dyn Write) -> io::Result<()> 
     if !switch.changed {
         return writeln!(out, "{mode}: nothing to change (revision {})", switch.revision);
     }
-    let acknowledged = printable(&switch.acknowledged);
+    // Where nothing was closed, nothing had to drain.
+    let opened = switch.removed.is_empty() && switch.acknowledged == "drained";
+    let acknowledged = if opened { "done".into() } else { printable(&switch.acknowledged) };
     let revision = switch.revision;
     writeln!(out, "{mode}: {acknowledged} after {} ms (revision {revision})", switch.took_ms)?;
     for left in &switch.removed {

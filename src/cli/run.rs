@@ -1,7 +1,8 @@
 //! `drawspan run`: the gateway itself.
 
+use super::config_file::ConfigError;
 use super::flags::RunArgs;
-use super::{Exit, config_file, control_folder};
+use super::{Exit, config_file, control_folder, surroundings};
 use crate::app::{self, Ending, StartError};
 use crate::config::{Config, LogFormat};
 use crate::telemetry::diagnostics::{self, Format, Guard};
@@ -13,22 +14,30 @@ pub fn run(args: &RunArgs) -> Exit {
     let loaded = match args.load(&environment) {
         Ok(loaded) => loaded,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", error.told());
             return Exit::Usage;
         }
     };
     let _diagnostics = match set_up_diagnostics(&loaded.config) {
         Ok(guard) => guard,
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("error: {error:#}");
             return Exit::Usage;
         }
     };
+    let problems = surroundings::problems(&loaded, &environment);
+    if !problems.is_empty() {
+        let from =
+            args.config.as_ref().map_or_else(|| "drawspan".into(), |p| p.display().to_string());
+        eprintln!("{}", ConfigError::Wrong { from, problems }.told());
+        eprintln!("error: drawspan did not start");
+        return Exit::Usage;
+    }
     let control = &loaded.config.control.path;
     if *control == environment.control_path()
         && let Err(error) = control_folder::make(control, environment.uid)
     {
-        eprintln!("drawspan did not start: {error}");
+        eprintln!("error: drawspan did not start: {error}");
         return Exit::Usage;
     }
     let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
@@ -37,12 +46,12 @@ pub fn run(args: &RunArgs) -> Exit {
             Ok(Ending::Clean | Ending::Cut) => Exit::True,
             Ok(Ending::WorkerLost) => Exit::Internal,
             Err(error) => {
-                eprintln!("cannot wait for signals: {error}");
+                eprintln!("error: cannot wait for signals: {error}");
                 Exit::Internal
             }
         },
         Err(error) => {
-            eprintln!("drawspan did not start: {error}");
+            eprintln!("error: drawspan did not start: {error}");
             exit_of(&error)
         }
     }
@@ -60,10 +69,10 @@ fn set_up_diagnostics(config: &Config) -> anyhow::Result<Guard> {
 /// What the operator can put right in configuration or surroundings is usage.
 fn exit_of(error: &StartError) -> Exit {
     match error {
-        StartError::StateDir(_)
+        StartError::StateDir { .. }
         | StartError::Journal { .. }
         | StartError::Listen(_)
-        | StartError::Admin { .. }
+        | StartError::Admin(_)
         | StartError::Control(_)
         | StartError::Group(_)
         | StartError::Notice(_)

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::client::{ControlArgs, Failure, Form, Terminal, run as run_verb};
 use super::exit::Exit;
+use super::flags::written_duration;
+use crate::control::Condition;
 use crate::control::client::Client;
-use crate::control::{Condition, parse_duration};
 
 /// Wait until a condition is met, or until it is plain that it never will be.
 #[derive(Clone, Debug, clap::Args)]
@@ -13,7 +14,7 @@ pub struct WaitArgs {
     /// `mode=KIND[:NODE]`, or `node=NODE:ready`, `:down` or `:drained`.
     pub condition: Condition,
     /// Longest wait, as `60s` or `10m`.
-    #[arg(long, default_value = "60s", value_parser = parse_duration, value_name = "TIME")]
+    #[arg(long, default_value = "60s", value_parser = written_duration, value_name = "TIME")]
     pub timeout: Duration,
     /// Print the gateway's own document.
     #[arg(long)]

@@ -29,6 +29,8 @@ pub(super) struct Findings {
     /// By section name (empty at the top), the keys that it may hold.
     known: BTreeMap<&'static str, Vec<&'static str>>,
     unknown: Vec<Unknown>,
+    /// Where each key stands that is there, or the flag that replaces it.
+    places: BTreeMap<String, Place>,
 }
 
 struct Unknown {
@@ -47,6 +49,7 @@ impl Findings {
             lines: [0].into_iter().chain(newlines.map(|(at, _)| at + 1)).collect(),
             known: BTreeMap::new(),
             unknown: Vec::new(),
+            places: BTreeMap::new(),
         }
     }
 
@@ -54,13 +57,14 @@ impl Findings {
         self.lines.partition_point(|start| *start <= offset)
     }
 
-    /// All problems in the order of the file, the unknown keys among them.
-    pub(super) fn into_problems(mut self) -> (Problems, Vec<Warning>) {
+    /// All problems in the order of the file, the unknown keys among them; warnings; and where what
+    /// was set was set.
+    pub(super) fn into_problems(mut self) -> (Problems, Vec<Warning>, BTreeMap<String, Place>) {
         for unknown in std::mem::take(&mut self.unknown) {
             let message = format!("is no setting; {}", self.instead_of(&unknown));
             self.problems.add(unknown.place, message);
         }
-        (self.problems.in_order(), self.warnings)
+        (self.problems.in_order(), self.warnings, self.places)
     }
 
     /// What the writer of an unknown key probably wanted.
@@ -127,7 +131,12 @@ impl<'d, 'f> Section<'d, 'f> {
         if !self.asked.contains(&key) {
             self.asked.push(key);
         }
-        self.table.and_then(|table| table.get(key))
+        let value = self.table.and_then(|table| table.get(key))?;
+        let path = self.path_of(key);
+        let line = Some(self.findings.line(value.span().start));
+        let place = || Place::Key { path: path.clone(), line };
+        self.findings.places.entry(path.clone()).or_insert_with(place);
+        Some(value)
     }
 
     /// Is the key there, whatever its value?
@@ -142,6 +151,12 @@ impl<'d, 'f> Section<'d, 'f> {
             None => self.line,
         };
         Place::Key { path: self.path_of(key), line }
+    }
+
+    /// A flag replaces the key.
+    pub(super) fn replaced(&mut self, key: &str, flag: &Place) {
+        let path = self.path_of(key);
+        self.findings.places.insert(path, flag.clone());
     }
 
     pub(super) fn is_file(&self) -> bool {

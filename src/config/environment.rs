@@ -13,11 +13,18 @@ pub struct Environment {
     pub xdg_state_home: Option<PathBuf>,
     /// `XDG_RUNTIME_DIR`
     pub xdg_runtime_dir: Option<PathBuf>,
+    /// `STATE_DIRECTORY`, as systemd sets it for a service; the first of them.
+    pub state_directory: Option<PathBuf>,
+    /// `RUNTIME_DIRECTORY`, likewise.
+    pub runtime_directory: Option<PathBuf>,
 }
 
 impl Environment {
     /// Where the journal lies unless the configuration says otherwise.
     pub fn state_dir(&self) -> PathBuf {
+        if let Some(folder) = absolute(self.state_directory.as_ref()) {
+            return folder;
+        }
         if self.uid == 0 {
             return "/var/lib/drawspan".into();
         }
@@ -32,6 +39,9 @@ impl Environment {
     /// The control socket unless the configuration or `--control` says otherwise: the same for the
     /// gateway and for the verbs that talk to it.
     pub fn control_path(&self) -> PathBuf {
+        if let Some(folder) = absolute(self.runtime_directory.as_ref()) {
+            return folder.join("control.sock");
+        }
         if self.uid == 0 {
             return "/run/drawspan/control.sock".into();
         }
@@ -58,7 +68,8 @@ mod tests {
     fn environment(uid: u32, home: &str, state: &str, runtime: &str) -> Environment {
         let path = |text: &str| (!text.is_empty()).then(|| PathBuf::from(text));
         let (xdg_state_home, xdg_runtime_dir) = (path(state), path(runtime));
-        Environment { uid, home: path(home), xdg_state_home, xdg_runtime_dir }
+        let home = path(home);
+        Environment { uid, home, xdg_state_home, xdg_runtime_dir, ..Environment::default() }
     }
 
     #[test]
@@ -76,6 +87,19 @@ mod tests {
         let plain = environment(1000, "/home/u", "relative", "");
         assert_eq!(plain.state_dir(), PathBuf::from("/home/u/.local/state/drawspan"));
         assert_eq!(plain.control_path(), PathBuf::from("/tmp/drawspan-1000/control.sock"));
+    }
+
+    #[test]
+    fn a_service_uses_the_folders_that_its_unit_has_made() {
+        for uid in [0, 1000] {
+            let service = Environment {
+                state_directory: Some("/var/lib/bridge".into()),
+                runtime_directory: Some("/run/bridge".into()),
+                ..environment(uid, "/home/u", "/s", "/run/user/1000")
+            };
+            assert_eq!(service.state_dir(), PathBuf::from("/var/lib/bridge"));
+            assert_eq!(service.control_path(), PathBuf::from("/run/bridge/control.sock"));
+        }
     }
 
     #[test]

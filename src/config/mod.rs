@@ -26,6 +26,8 @@ pub use settings::{
 };
 pub use units::{HumanDuration, HumanSize, InvalidDuration, InvalidSize};
 
+use std::collections::BTreeMap;
+
 use document::{Findings, Origin, Section};
 use toml::de::DeTable;
 
@@ -34,6 +36,16 @@ use toml::de::DeTable;
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Warning>,
+    places: BTreeMap<String, Place>,
+}
+
+impl Loaded {
+    /// Where a setting was made, as `notice.page`: its line in the file, or its flag. One that was
+    /// not made has its name alone.
+    pub fn place(&self, key: &str) -> Place {
+        let unset = || Place::Key { path: key.to_owned(), line: None };
+        self.places.get(key).cloned().unwrap_or_else(unset)
+    }
 }
 
 /// Reads the text of a `drawspan.toml`; flags replace what it says.
@@ -60,6 +72,6 @@ fn checked(
     environment: &Environment,
 ) -> Result<Loaded, Problems> {
     let config = Section::top(table, &mut findings, |top| check::config(top, flags, environment));
-    let (problems, warnings) = findings.into_problems();
-    if problems.is_empty() { Ok(Loaded { config, warnings }) } else { Err(problems) }
+    let (problems, warnings, places) = findings.into_problems();
+    if problems.is_empty() { Ok(Loaded { config, warnings, places }) } else { Err(problems) }
 }

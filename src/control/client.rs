@@ -1,7 +1,11 @@
-//! The other end of the control socket: one connection per call, typed answers, and no time-out
-//! of its own; the gateway bounds every call.
+//! The other end of the control socket: one connection per call, and typed answers.
+//!
+//! The gateway bounds every call, but a gateway that hangs bounds nothing: so short calls have a
+//! time-out, and during long ones the gateway is asked now and then whether it still answers.
 
 use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,10 +20,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
+use super::duration::show_duration;
+use super::peer::peer_pid;
 use super::problem::Problem;
 use super::wire::{HistoryDoc, NodesDoc, StatusDoc, SwitchBody, SwitchDoc, WaitDoc};
-use crate::model::limits::{ACCEPT_RETRY_DELAY, CONTROL_ANSWER_BYTES_MAX, SOCKET_PATH_BYTES_MAX};
+use crate::model::limits::{
+    ACCEPT_RETRY_DELAY, CONTROL_ANSWER_BYTES_MAX, CONTROL_ANSWER_WITHIN, SOCKET_PATH_BYTES_MAX,
+};
 
 /// With a full backlog a connect fails at once; tried this often, it is a second.
 const CONNECTS_MAX: u32 = 20;
@@ -44,6 +53,20 @@ pub enum ClientError {
         #[source]
         source: io::Error,
     },
+    #[error("{} is no socket", .path.display())]
+    NotASocket { path: PathBuf },
+    #[error(
+        "the gateway{} holds the control socket {} and did not answer within {}",
+        .pid.map_or_else(String::new, |pid| format!(" (pid {pid})")), .path.display(),
+        show_duration(*.within)
+    )]
+    Silent {
+        path: PathBuf,
+        pid: Option<i32>,
+        within: Duration,
+        /// It has been given a command.
+        asked: bool,
+    },
     #[error("the gateway on {} went away before it answered: {source}", .path.display())]
     Interrupted {
         path: PathBuf,
@@ -62,12 +85,24 @@ impl ClientError {
     pub fn remedy(&self) -> Option<String> {
         Some(match self {
             Self::NoSocket { .. } => {
-                "start the gateway, or name its socket with --control or DRAWSPAN_CONTROL".into()
+                "start the gateway; if it runs as another user, its socket is elsewhere (as root or \
+                 under systemd /run/drawspan/control.sock, else below that user's $XDG_RUNTIME_DIR \
+                 or at /tmp/drawspan-UID/control.sock): name it with --control or $DRAWSPAN_CONTROL, \
+                 or use sudo"
+                    .into()
             }
             Self::NotServed { .. } => "the gateway ended without an orderly stop: start it".into(),
             Self::Denied { .. } => "join the socket's group, or run this as an operator".into(),
             Self::TooLong { .. } => "choose a shorter path".into(),
             Self::Connect { .. } => "look at the gateway's log".into(),
+            Self::NotASocket { .. } => "name the gateway's control socket".into(),
+            Self::Silent { asked, .. } => {
+                let open = if *asked { "; the command may still be carried out" } else { "" };
+                format!(
+                    "it is stopped or stuck: look at its process and its log, and restart it; it \
+                     comes back as it was ordered, or raised{open}"
+                )
+            }
             Self::Interrupted { .. } => {
                 "a command may have been carried out: look at `drawspan status`".into()
             }
@@ -96,13 +131,20 @@ pub struct Conditions {
 #[derive(Clone, Debug)]
 pub struct Client {
     path: PathBuf,
+    answers_within: Duration,
 }
 
 type Called<T> = Result<T, ClientError>;
 
 impl Client {
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), answers_within: CONTROL_ANSWER_WITHIN }
+    }
+
+    /// As long as a gateway may take for a short answer before it counts as hanging.
+    pub fn answering_within(mut self, limit: Duration) -> Self {
+        self.answers_within = limit;
+        self
     }
 
     pub fn path(&self) -> &Path {
@@ -110,18 +152,19 @@ impl Client {
     }
 
     pub async fn status(&self) -> Called<Answer<StatusDoc>> {
-        self.get("/v1/status").await
+        self.prompt(self.get("/v1/status")).await
     }
 
     pub async fn nodes(&self) -> Called<Answer<NodesDoc>> {
-        self.get("/v1/nodes").await
+        self.prompt(self.get("/v1/nodes")).await
     }
 
     pub async fn history(&self, limit: usize) -> Called<Answer<HistoryDoc>> {
-        self.get(&format!("/v1/history?limit={limit}")).await
+        self.prompt(self.get(&format!("/v1/history?limit={limit}"))).await
     }
 
-    /// Returns once the effect is true. Going away meanwhile cancels nothing.
+    /// Returns once the effect is true. Going away meanwhile cancels nothing. A gateway that hangs is
+    /// not even asked: it might do it later, when nobody expects it any more.
     pub async fn switch(
         &self,
         body: &SwitchBody,
@@ -134,14 +177,20 @@ impl Client {
         if let Some(key) = &conditions.idempotency_key {
             request = request.header("idempotency-key", key);
         }
-        self.call(request, json(body)).await
+        if let Some(silent) = self.silence(false).await {
+            return Err(silent);
+        }
+        self.attended(true, self.call(request, json(body))).await
     }
 
     /// Returns once the condition is met; its other two outcomes are problems.
     pub async fn wait(&self, condition: &str, limit: Duration) -> Called<Answer<WaitDoc>> {
         let millis = limit.as_millis();
         let uri = format!("/v1/wait?for={}&timeout={millis}ms", encode(condition));
-        self.get(&uri).await
+        if let Some(silent) = self.silence(false).await {
+            return Err(silent);
+        }
+        self.attended(false, self.get(&uri)).await
     }
 
     /// What happens from now on, or after a revision.
@@ -150,13 +199,56 @@ impl Client {
             Some(revision) => format!("/v1/events?after={revision}"),
             None => "/v1/events".to_owned(),
         };
-        let (response, connection) = self.send(request(Method::GET, &uri), Bytes::new()).await?;
+        let sent = self.send(request(Method::GET, &uri), Bytes::new());
+        let (response, connection) = self.prompt(sent).await?;
         if !response.status().is_success() {
             return Err(self.problem(response).await);
         }
         let body = response.into_body();
         let buffer = BytesMut::new();
         Ok(Events { path: self.path.clone(), body, buffer, _connection: connection })
+    }
+
+    /// A call that a gateway that is well answers at once.
+    async fn prompt<T>(&self, call: impl Future<Output = Called<T>>) -> Called<T> {
+        match timeout(self.answers_within, call).await {
+            Ok(called) => called,
+            Err(_) => Err(self.silent(false).await),
+        }
+    }
+
+    /// A call that may take long: for as long as the gateway answers others meanwhile.
+    async fn attended<T>(&self, asked: bool, call: impl Future<Output = Called<T>>) -> Called<T> {
+        let silence = async {
+            loop {
+                sleep(self.answers_within).await;
+                if let Some(silent) = self.silence(asked).await {
+                    return silent;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            called = call => called,
+            silent = silence => Err(silent),
+        }
+    }
+
+    /// Does it give no answer at all? Any other failure is the call's own to meet.
+    async fn silence(&self, asked: bool) -> Option<ClientError> {
+        match self.status().await {
+            Err(ClientError::Silent { path, pid, within, .. }) => {
+                Some(ClientError::Silent { path, pid, within, asked })
+            }
+            _ => None,
+        }
+    }
+
+    async fn silent(&self, asked: bool) -> ClientError {
+        // The kernel tells who listens, whether or not that one accepts.
+        let stream = UnixStream::connect(&self.path).await.ok();
+        let pid = stream.and_then(|stream| peer_pid(stream.as_fd()));
+        ClientError::Silent { path: self.path.clone(), pid, within: self.answers_within, asked }
     }
 
     async fn get<T: DeserializeOwned>(&self, uri: &str) -> Called<Answer<T>> {
@@ -218,7 +310,12 @@ impl Client {
                         return Err(ClientError::NoSocket { path: path() });
                     }
                     io::ErrorKind::ConnectionRefused => {
-                        return Err(ClientError::NotServed { path: path() });
+                        let found = std::fs::metadata(&self.path);
+                        let socket = found.is_ok_and(|found| found.file_type().is_socket());
+                        return Err(match socket {
+                            true => ClientError::NotServed { path: path() },
+                            false => ClientError::NotASocket { path: path() },
+                        });
                     }
                     io::ErrorKind::PermissionDenied => {
                         return Err(ClientError::Denied { path: path() });

@@ -15,24 +15,25 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::answer::Body;
+use super::seats::Busy;
 use super::wire::EventDoc;
 use crate::engine::Event;
 use crate::model::limits::CONTROL_EVENT_LINES;
 
 /// Starts a stream: the kept events, then live ones until the reader leaves, the engine ends or
-/// `stop` is cancelled.
+/// `stop` is cancelled. The body holds the reader's seat.
 pub fn stream(
     tasks: &TaskTracker,
-    kept: Vec<Event>,
-    live: broadcast::Receiver<Event>,
+    (kept, live): (Vec<Event>, broadcast::Receiver<Event>),
     stop: CancellationToken,
+    listening: Busy,
 ) -> Body {
     let (lines, body) = mpsc::channel(CONTROL_EVENT_LINES);
     tasks.spawn(async move {
         // An error means that the reader left, which ends the stream as it should.
         let _ = feed(lines, kept, live, stop).await;
     });
-    Lines(body).boxed_unsync()
+    Lines { body, _listening: listening }.boxed_unsync()
 }
 
 async fn feed(
@@ -68,7 +69,10 @@ fn line(doc: &EventDoc) -> Bytes {
 }
 
 /// The lines as a body.
-struct Lines(mpsc::Receiver<Bytes>);
+struct Lines {
+    body: mpsc::Receiver<Bytes>,
+    _listening: Busy,
+}
 
 impl http_body::Body for Lines {
     type Data = Bytes;
@@ -78,6 +82,6 @@ impl http_body::Body for Lines {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(cx).map(|line| line.map(|line| Ok(Frame::data(line))))
+        self.body.poll_recv(cx).map(|line| line.map(|line| Ok(Frame::data(line))))
     }
 }

@@ -15,6 +15,7 @@ mod peer;
 pub mod problem;
 mod query;
 mod router;
+mod seats;
 mod server;
 mod socket;
 mod stall;

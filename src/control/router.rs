@@ -7,7 +7,9 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
+use tokio_util::either::Either;
 
 use super::access::Role;
 use super::answer::{self, Body, Outcome};
@@ -16,6 +18,7 @@ use super::duration::{parse_duration, show_duration};
 use super::peer::Peer;
 use super::problem::{Code, Fault, Problem};
 use super::query::Query;
+use super::seats::{Busy, Seat};
 use super::server::Server;
 use super::wait::{Condition, Waited, wait};
 use super::wire::{HistoryDoc, NodesDoc, StatusDoc, SwitchDoc, WaitDoc};
@@ -32,11 +35,26 @@ pub enum Admission {
     Admitted {
         peer: Peer,
         role: Role,
+        seat: Arc<Seat>,
     },
-    /// Every slot that this caller may have is taken.
-    Full,
+    /// Every seat that this caller may have is taken.
+    Full {
+        _permit: Arc<OwnedSemaphorePermit>,
+    },
     /// No role.
-    Stranger(Peer),
+    Stranger {
+        peer: Peer,
+        _permit: Arc<OwnedSemaphorePermit>,
+    },
+}
+
+impl Admission {
+    pub fn seat(&self) -> Option<Arc<Seat>> {
+        match self {
+            Self::Admitted { seat, .. } => Some(seat.clone()),
+            Self::Full { .. } | Self::Stranger { .. } => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,20 +90,47 @@ impl Route {
 }
 
 /// Answers one request; never fails, since a problem is an answer too.
-pub async fn answer<E: Commands>(
+///
+/// A change has a task of its own from this very call on, before anything is waited for: hyper drops
+/// the future when its client leaves, and a client that leaves cancels nothing.
+pub fn answer<E: Commands>(
+    server: &Arc<Server<E>>,
+    admission: &Admission,
+    request: Request<Incoming>,
+) -> impl Future<Output = Response<Body>> + use<E> {
+    let changes = request.method() == Method::PUT;
+    let answered = answered(server.clone(), admission.clone(), request);
+    let task = |answered| server.tasks.spawn(answered);
+    let answering = if changes { Either::Left(task(answered)) } else { Either::Right(answered) };
+    async move {
+        match answering {
+            Either::Left(task) => task.await.unwrap_or_else(|_| answer::problem(&unknown_ending())),
+            Either::Right(answered) => answered.await,
+        }
+    }
+}
+
+async fn answered<E: Commands>(
     server: Arc<Server<E>>,
     admission: Admission,
     request: Request<Incoming>,
 ) -> Response<Body> {
     let answered = match admission {
-        Admission::Full => Err(Box::new(
+        Admission::Full { .. } => Err(Box::new(
             Problem::new(Code::Busy, "every connection of the control socket is taken")
                 .with_remedy("end commands that wait or listen, or ask again in a moment"),
         )),
-        Admission::Stranger(peer) => stranger(&peer, &request).await,
-        Admission::Admitted { peer, role } => route(&server, peer, role, request).await,
+        Admission::Stranger { peer, .. } => stranger(&peer, &request).await,
+        Admission::Admitted { peer, role, seat } => {
+            route(&server, (peer, role, seat), request).await
+        }
     };
     answered.unwrap_or_else(|problem| answer::problem(&problem))
+}
+
+fn unknown_ending() -> Problem {
+    Problem::new(Code::Internal, "the command was begun; whether it ended is not known")
+        .with_remedy("look at the status and at the gateway's log")
 }
 
 /// A caller without a role learns nothing; that it tried a change is audited all the same.
@@ -102,8 +147,7 @@ async fn stranger(peer: &Peer, request: &Request<Incoming>) -> Outcome<Response<
 
 async fn route<E: Commands>(
     server: &Arc<Server<E>>,
-    peer: Peer,
-    role: Role,
+    (peer, role, seat): (Peer, Role, Arc<Seat>),
     request: Request<Incoming>,
 ) -> Outcome<Response<Body>> {
     let Some(route) = Route::of(request.uri().path()) else {
@@ -116,6 +160,11 @@ async fn route<E: Commands>(
         return Ok(answer::method_not_allowed(route.allows()));
     }
     let query = request.uri().query();
+    // A change has not asked before its body is there; those who listen are counted by themselves.
+    let _answering = match route {
+        Route::Status | Route::Nodes | Route::History => Some(seat.answers()),
+        Route::Mode | Route::Wait | Route::Events => None,
+    };
     match route {
         Route::Status => {
             Query::parse(query, &[])?;
@@ -128,9 +177,9 @@ async fn route<E: Commands>(
             Ok(answer::document(status.revision, &NodesDoc::from(&status)))
         }
         Route::History => history(server, query).await,
-        Route::Wait => waited(server, query).await,
-        Route::Events => listen(server, query),
-        Route::Mode => switch(server, &peer, role, request).await,
+        Route::Wait => waited(server, &seat, query).await,
+        Route::Events => listen(server, &seat, query),
+        Route::Mode => switch(server, (&peer, role, &seat), request).await,
     }
 }
 
@@ -146,19 +195,39 @@ async fn history<E: Commands>(server: &Server<E>, query: Option<&str>) -> Outcom
     Ok(answer::document(revision, &HistoryDoc::new(revision, &entries)))
 }
 
-fn listen<E: Commands>(server: &Server<E>, query: Option<&str>) -> Outcome<Response<Body>> {
+fn listen<E: Commands>(
+    server: &Server<E>,
+    seat: &Arc<Seat>,
+    query: Option<&str>,
+) -> Outcome<Response<Body>> {
     let query = Query::parse(query, &["after", "after_seq"])?;
     let revision = query.value("after", "must be a revision")?.map(Revision).map(After::Revision);
     let seq = query.value("after_seq", "must be an event's seq")?.map(After::Seq);
     let after = seq.or(revision);
+    let listening = listening(seat)?;
     let (kept, live) = server.engine.events(after);
-    let body = events::stream(&server.tasks, kept, live, server.stop.clone());
+    let body = events::stream(&server.tasks, (kept, live), server.stop.clone(), listening);
     Ok(answer::stream(body, "application/x-ndjson"))
 }
 
-async fn waited<E: Commands>(server: &Server<E>, query: Option<&str>) -> Outcome<Response<Body>> {
+/// Those who listen may do so for as long as they like: so that they leave room, they are few.
+fn listening(seat: &Arc<Seat>) -> Outcome<Busy> {
+    seat.listens().ok_or_else(|| {
+        Box::new(
+            Problem::new(Code::Busy, "as many callers wait or listen to events as may at a time")
+                .with_remedy("end some of the commands that wait or listen"),
+        )
+    })
+}
+
+async fn waited<E: Commands>(
+    server: &Server<E>,
+    seat: &Arc<Seat>,
+    query: Option<&str>,
+) -> Outcome<Response<Body>> {
     let query = Query::parse(query, &["for", "timeout"])?;
     let (condition, limit) = wait_parameters(&query)?;
+    let _listening = listening(seat)?;
     let began = Instant::now();
     let stopping = || {
         Problem::new(Code::Stopping, "the gateway stops; the condition was not met before")
@@ -220,8 +289,7 @@ fn wait_parameters(query: &Query) -> Outcome<(Condition, Duration)> {
 /// make us read a body either.
 async fn switch<E: Commands>(
     server: &Arc<Server<E>>,
-    peer: &Peer,
-    role: Role,
+    (peer, role, seat): (&Peer, Role, &Arc<Seat>),
     request: Request<Incoming>,
 ) -> Outcome<Response<Body>> {
     let by = caller(peer).await;
@@ -239,16 +307,13 @@ async fn switch<E: Commands>(
             return Err(problem);
         }
     };
+    let _changing = seat.changes();
     let seen = server.engine.status().await.revision;
     let switched = run(server, attempt, command, seen).await;
     match switched {
         Some(Ok(reply)) => Ok(answer::document(reply.revision, &SwitchDoc::from(&reply))),
         Some(Err(error)) => Err(Box::new(Problem::from_switch(&error, seen))),
-        None => {
-            let detail = "the command was begun; whether it ended is not known";
-            let problem = Problem::new(Code::Internal, detail);
-            Err(Box::new(problem.with_remedy("look at the status and at the gateway's log")))
-        }
+        None => Err(Box::new(unknown_ending())),
     }
 }
 
@@ -285,8 +350,7 @@ async fn read(body: Incoming, limit: Duration) -> Outcome<Bytes> {
     Err(Box::new(problem))
 }
 
-/// Runs the command on a task of its own: hyper drops the call when its client leaves, and the
-/// audit must still learn how the command ended. `None` where that is not known.
+/// Runs the command and audits how it ended; `None` where that is not known.
 async fn run<E: Commands>(
     server: &Arc<Server<E>>,
     mut attempt: Attempt,
@@ -295,17 +359,13 @@ async fn run<E: Commands>(
 ) -> Option<Result<SwitchReply, SwitchError>> {
     attempt.asks(&command, seen);
     let engine = server.engine.clone();
-    let given_up = server.given_up.clone();
-    let task = server.tasks.spawn(async move {
-        let switched = given_up.run_until_cancelled(engine.switch(command)).await?;
-        attempt.ended(match &switched {
-            Ok(reply) if reply.changed => "done",
-            Ok(_) => "unchanged",
-            Err(error) => error.code(),
-        });
-        Some(switched)
+    let switched = server.given_up.run_until_cancelled(engine.switch(command)).await?;
+    attempt.ended(match &switched {
+        Ok(reply) if reply.changed => "done",
+        Ok(_) => "unchanged",
+        Err(error) => error.code(),
     });
-    task.await.ok().flatten()
+    Some(switched)
 }
 
 async fn caller(peer: &Peer) -> Caller {

@@ -1,6 +1,8 @@
 //! The accept loop of the control socket: who gets in, for how long, and how it ends.
 
 use std::convert::Infallible;
+use std::future::pending;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,22 +10,25 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::sync::Semaphore;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::access::{Access, Role};
-use super::peer::{Peer, peer};
+use super::peer::peer;
 use super::router::{Admission, answer};
+use super::seats::Seats;
 use super::socket::{ControlListener, SocketError};
 use super::stall::Unstalled;
 use crate::engine::Commands;
 use crate::model::limits::{
     ACCEPT_RETRY_DELAY, CONTROL_CONNECTIONS_MAX, CONTROL_CONNECTIONS_RESERVED,
-    CONTROL_READ_TIMEOUT, CONTROL_STOP_GRACE, CONTROL_TURNED_AWAY_MAX, CONTROL_TURNED_AWAY_TIME,
-    CONTROL_WRITE_STALL, HEAD_BYTES_MAX, HEADERS_MAX,
+    CONTROL_HANG_UP_LOOK, CONTROL_LISTENERS_MAX, CONTROL_LISTENERS_RESERVED, CONTROL_READ_TIMEOUT,
+    CONTROL_STOP_GRACE, CONTROL_TURNED_AWAY_MAX, CONTROL_TURNED_AWAY_TIME, CONTROL_WRITE_STALL,
+    HEAD_BYTES_MAX, HEADERS_MAX,
 };
 
 /// What the configuration says about the control socket.
@@ -41,6 +46,10 @@ pub struct Bounds {
     pub connections_max: usize,
     /// Of them, kept for operators.
     pub connections_reserved: usize,
+    /// Calls that wait or listen to events, at a time.
+    pub listeners_max: usize,
+    /// Of them, kept for operators.
+    pub listeners_reserved: usize,
     /// For a head, for a body, and for a connection that asks nothing.
     pub read_timeout: Duration,
     pub write_stall: Duration,
@@ -53,6 +62,8 @@ impl Default for Bounds {
         Self {
             connections_max: CONTROL_CONNECTIONS_MAX,
             connections_reserved: CONTROL_CONNECTIONS_RESERVED,
+            listeners_max: CONTROL_LISTENERS_MAX,
+            listeners_reserved: CONTROL_LISTENERS_RESERVED,
             read_timeout: CONTROL_READ_TIMEOUT,
             write_stall: CONTROL_WRITE_STALL,
             stop_grace: CONTROL_STOP_GRACE,
@@ -70,7 +81,8 @@ pub(super) struct Server<E> {
     pub(super) stop: CancellationToken,
     /// The grace is over: everything ends.
     pub(super) given_up: CancellationToken,
-    slots: Slots,
+    seats: Seats,
+    turned_away: Arc<Semaphore>,
 }
 
 /// Serves until `stop` is cancelled and what was begun has ended, or the grace is over. Removes
@@ -92,7 +104,8 @@ pub async fn serve<E: Commands>(
         .map_err(|source| file.failed("serve", source))?;
     let server = Arc::new(Server {
         engine,
-        slots: Slots::new(&settings.bounds),
+        seats: Seats::new(&settings.bounds),
+        turned_away: Arc::new(Semaphore::new(CONTROL_TURNED_AWAY_MAX)),
         settings,
         tasks: TaskTracker::new(),
         stop: stop.clone(),
@@ -146,13 +159,18 @@ fn admit<E: Commands>(server: &Arc<Server<E>>, stream: UnixStream, socket_gid: u
         }
     };
     let role = server.settings.access.role(&peer, socket_gid);
-    if let Some((admission, permit)) = server.slots.seat(peer, role) {
-        let connection = serve_connection(server.clone(), stream, admission);
-        server.tasks.spawn(async move {
-            connection.await;
-            drop(permit);
-        });
-    }
+    let admission = match server.seats.seat(&peer, role) {
+        Some(seat) => Admission::Admitted { peer, role, seat },
+        None => {
+            let Ok(permit) = Arc::clone(&server.turned_away).try_acquire_owned() else { return };
+            let permit = Arc::new(permit);
+            match role {
+                Role::None => Admission::Stranger { peer, _permit: permit },
+                Role::Viewer | Role::Operator => Admission::Full { _permit: permit },
+            }
+        }
+    };
+    server.tasks.spawn(serve_connection(server.clone(), stream, admission));
 }
 
 async fn serve_connection<E: Commands>(
@@ -163,107 +181,87 @@ async fn serve_connection<E: Commands>(
     let bounds = &server.settings.bounds;
     // One who came after the stop is answered once, and not sent away before it has asked.
     let late = server.stop.is_cancelled();
-    let admitted = matches!(admission, Admission::Admitted { .. });
-    let stay = if admitted { Duration::MAX } else { CONTROL_TURNED_AWAY_TIME };
+    let seat = admission.seat();
+    let stay = if seat.is_some() { Duration::MAX } else { CONTROL_TURNED_AWAY_TIME };
+    let gone = gone(&stream, seat.as_ref().map(|seat| seat.evicted().clone()));
     let service = service_fn(|request| {
-        let answered = answer(server.clone(), admission.clone(), request);
+        let answered = answer(&server, &admission, request);
         async { Ok::<_, Infallible>(answered.await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.read_timeout)
-        .keep_alive(admitted && !late)
+        .keep_alive(seat.is_some() && !late)
+        // Who has said all it has to say still wants its answer; `gone` tells who left.
+        .half_close(true)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(Unstalled::new(stream, bounds.write_stall)), service);
     let mut connection = pin!(connection);
     let over = timeout(stay, async {
+        let end = async {
+            tokio::select! {
+                () = gone => {}
+                () = server.given_up.cancelled() => {}
+            }
+        };
+        let mut end = pin!(end);
         tokio::select! {
             biased;
             over = connection.as_mut() => return over,
             () = server.stop.cancelled(), if !late => connection.as_mut().graceful_shutdown(),
-            () = server.given_up.cancelled() => return Ok(()),
+            () = end.as_mut() => return Ok(()),
         }
         tokio::select! {
             over = connection.as_mut() => over,
-            () = server.given_up.cancelled() => Ok(()),
+            () = end => Ok(()),
         }
     });
-    if let Ok(Err(error)) = over.await {
+    let over = over.await;
+    if let Some(seat) = seat {
+        // A change that goes on without its caller has no seat any more.
+        seat.leave();
+    }
+    if let Ok(Err(error)) = over {
         // Clients leave, stall and talk nonsense; none of it is the gateway's trouble.
         tracing::debug!(%error, "a connection on the control socket failed");
     }
 }
 
-/// The seats: for everybody, for operators when those are taken, and for a moment for those who
-/// are told that they cannot have one.
-struct Slots {
-    everybody: Arc<Semaphore>,
-    operators: Arc<Semaphore>,
-    turned_away: Arc<Semaphore>,
-}
-
-impl Slots {
-    fn new(bounds: &Bounds) -> Self {
-        let reserved = bounds.connections_reserved.min(bounds.connections_max);
-        Self {
-            everybody: Arc::new(Semaphore::new(bounds.connections_max - reserved)),
-            operators: Arc::new(Semaphore::new(reserved)),
-            turned_away: Arc::new(Semaphore::new(CONTROL_TURNED_AWAY_MAX)),
-        }
-    }
-
-    fn seat(&self, peer: Peer, role: Role) -> Option<(Admission, OwnedSemaphorePermit)> {
-        let take = |seats: &Arc<Semaphore>| Arc::clone(seats).try_acquire_owned().ok();
-        let seat = match role {
-            Role::None => return Some((Admission::Stranger(peer), take(&self.turned_away)?)),
-            Role::Viewer => take(&self.everybody),
-            Role::Operator => take(&self.everybody).or_else(|| take(&self.operators)),
+/// Returns once the other side has closed its end altogether, or its seat was given to another.
+/// hyper sees neither while it waits for an answer of ours.
+fn gone(
+    stream: &UnixStream,
+    evicted: Option<CancellationToken>,
+) -> impl Future<Output = ()> + use<> {
+    // Who is turned away has not long to stay anyway. Without a descriptor of its own to look at, a
+    // call ends by its own bounds.
+    let watched = evicted.as_ref().and_then(|_| stream.as_fd().try_clone_to_owned().ok());
+    async move {
+        let hung_up = async {
+            let Some(watched) = watched else { return pending().await };
+            let mut looks = interval(CONTROL_HANG_UP_LOOK);
+            while !hung_up(watched.as_fd()) {
+                looks.tick().await;
+            }
         };
-        match seat {
-            Some(seat) => Some((Admission::Admitted { peer, role }, seat)),
-            None => Some((Admission::Full, take(&self.turned_away)?)),
+        let evicted = async {
+            match &evicted {
+                Some(evicted) => evicted.cancelled().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = hung_up => {}
+            () = evicted => {}
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bounds(connections_max: usize, connections_reserved: usize) -> Bounds {
-        Bounds { connections_max, connections_reserved, ..Bounds::default() }
-    }
-
-    fn take(slots: &Slots, role: Role) -> Option<(Admission, OwnedSemaphorePermit)> {
-        slots.seat(Peer { uid: 1, pid: None, gids: vec![] }, role)
-    }
-
-    fn is_admitted(seat: Option<&(Admission, OwnedSemaphorePermit)>) -> bool {
-        matches!(seat, Some((Admission::Admitted { .. }, _)))
-    }
-
-    #[test]
-    fn viewers_that_take_every_seat_leave_some_to_operators() {
-        let slots = Slots::new(&bounds(3, 1));
-        let viewers: Vec<_> = (0..3).map(|_| take(&slots, Role::Viewer)).collect();
-        assert!(is_admitted(viewers[0].as_ref()) && is_admitted(viewers[1].as_ref()));
-        assert!(matches!(viewers[2], Some((Admission::Full, _))));
-        let operator = take(&slots, Role::Operator);
-        assert!(is_admitted(operator.as_ref()));
-        assert!(!is_admitted(take(&slots, Role::Operator).as_ref()));
-        drop(viewers);
-        assert!(is_admitted(take(&slots, Role::Viewer).as_ref()));
-    }
-
-    #[test]
-    fn strangers_cost_no_seat_and_a_flood_of_them_is_closed_unanswered() {
-        let slots = Slots::new(&bounds(2, 1));
-        let strangers: Vec<_> =
-            (0..CONTROL_TURNED_AWAY_MAX).map(|_| take(&slots, Role::None)).collect();
-        assert!(strangers.iter().all(|seat| matches!(seat, Some((Admission::Stranger(_), _)))));
-        assert!(take(&slots, Role::None).is_none());
-        assert!(is_admitted(take(&slots, Role::Viewer).as_ref()));
-        assert!(is_admitted(take(&slots, Role::Operator).as_ref()));
-    }
+/// Is there nobody at the other end? One who only will not write any more is still there.
+fn hung_up(socket: BorrowedFd<'_>) -> bool {
+    let mut looked = [PollFd::from_borrowed_fd(socket, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut looked, Some(&now)).is_ok_and(|found| found != 0)
+        && looked[0].revents().contains(PollFlags::HUP)
 }

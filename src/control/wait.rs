@@ -41,7 +41,7 @@ pub enum NodeCondition {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no condition: write mode=cluster, mode=single[:NODE], mode=maintenance, \
-     node=NODE:ready, node=NODE:down, node=NODE:drained, phase=PHASE or procedure=done"
+     node=NODE:ready, node=NODE:down or node=NODE:drained"
 )]
 pub struct InvalidCondition(String);
 
@@ -123,7 +123,9 @@ impl Condition {
         match self {
             Self::Mode { kind, node } => judge_mode(*kind, node.as_ref(), status),
             Self::Node { node, is } => judge_node(node, *is, status),
-            Self::Phase(_) | Self::ProcedureDone => Verdict::Never("no procedure runs".to_owned()),
+            Self::Phase(_) | Self::ProcedureDone => {
+                Verdict::Never("no procedure runs: there are none yet".to_owned())
+            }
         }
     }
 }
@@ -151,9 +153,9 @@ fn judge_node(node: &NodeId, is: NodeCondition, status: &Status) -> Verdict {
     let Some(known) = status.nodes.iter().find(|known| known.id == *node) else {
         return unknown(node, status);
     };
-    if known.address.is_empty() && is != NodeCondition::Drained {
-        let why = "has no address: it is not probed, and nobody can say how it is";
-        return Verdict::Never(format!("node {node} {why}"));
+    let looked_at = !known.address.is_empty();
+    if !looked_at && matches!(is, NodeCondition::Ready | NodeCondition::Down) {
+        return Verdict::Never(format!("node {node} has no address, and nobody can look at it"));
     }
     let met = match is {
         NodeCondition::Ready => known.state == NodeState::Ready,
@@ -276,6 +278,17 @@ mod tests {
 
     fn judge(condition: &str, status: &Status) -> Verdict {
         condition.parse::<Condition>().expect("a condition").judge(status)
+    }
+
+    #[test]
+    fn a_worker_without_an_address_is_never_seen_ready_or_down() {
+        let mut status = status(Mode::Cluster);
+        assert_eq!(judge("node=w1:ready", &status), Verdict::Met);
+        status.nodes[1].address = String::new();
+        for condition in ["node=w1:ready", "node=w1:down"] {
+            assert!(matches!(judge(condition, &status), Verdict::Never(_)), "{condition}");
+        }
+        assert_eq!(judge("node=w1:drained", &status), Verdict::Met);
     }
 
     fn single() -> Mode {

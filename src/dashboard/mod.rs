@@ -2,15 +2,14 @@
 
 mod answer;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::pin;
-use std::sync::Arc;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,18 +32,24 @@ pub struct Vitals {
 /// bounded in time, so this ends soon after.
 ///
 /// Each connection carries one request: probes and scrapes are few, and a connection that nobody
-/// keeps needs no idle time to be bounded.
+/// keeps needs no idle time to be bounded. Where there are too many the oldest gives way: what asks
+/// nothing must not keep a liveness probe waiting.
 pub async fn serve(listener: TcpListener, vitals: Vitals, stop: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
     let connections = TaskTracker::new();
-    while let Some(accepted) = stop.run_until_cancelled(accept(&listener, &slots)).await {
+    // By age. Those that have ended are still in it, and give way like the others.
+    let mut newest: VecDeque<CancellationToken> = VecDeque::new();
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         match accepted {
-            Ok((stream, slot)) => {
+            Ok((stream, _)) => {
+                if newest.len() == ADMIN_CONNECTIONS_MAX
+                    && let Some(oldest) = newest.pop_front()
+                {
+                    oldest.cancel();
+                }
+                let gives_way = CancellationToken::new();
+                newest.push_back(gives_way.clone());
                 let connection = connection(stream, vitals.clone(), stop.clone());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(slot);
-                });
+                connections.spawn(gives_way.run_until_cancelled_owned(connection));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept on the admin address");
@@ -54,16 +59,6 @@ pub async fn serve(listener: TcpListener, vitals: Vitals, stop: CancellationToke
     }
     connections.close();
     connections.wait().await;
-}
-
-/// Takes a slot before the connection, so that what is too much waits in the kernel's queue.
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let slot = slots.clone().acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, slot))
 }
 
 async fn connection(stream: TcpStream, vitals: Vitals, stop: CancellationToken) {

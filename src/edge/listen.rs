@@ -2,11 +2,17 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::thread;
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::model::limits::LISTEN_BACKLOG;
 use crate::upstream::tune;
+
+/// How often an address is asked for that somebody else has: who stays has it.
+const CLAIMS_MAX: u32 = 4;
+const CLAIM_PAUSE_MS: u64 = 20;
 
 /// Why a public address could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +26,12 @@ pub enum ListenError {
     NotAllowed { address: SocketAddr },
     #[error("{address} is no address of this machine: `ip address` lists those it has")]
     NotHere { address: SocketAddr },
-    #[error("cannot listen on {address}")]
+    #[error(
+        "cannot listen on {address}: too many open files for a listener of each worker: raise the \
+         limit (LimitNOFILE= in systemd, ulimit -n), or run fewer workers"
+    )]
+    TooManyFiles { address: SocketAddr },
+    #[error("cannot listen on {address}: {source}; choose another address")]
     Io {
         address: SocketAddr,
         #[source]
@@ -29,7 +40,11 @@ pub enum ListenError {
 }
 
 impl ListenError {
-    fn new(address: SocketAddr, source: io::Error) -> Self {
+    pub fn new(address: SocketAddr, source: io::Error) -> Self {
+        let raw = source.raw_os_error();
+        if raw == Some(libc::EMFILE) || raw == Some(libc::ENFILE) {
+            return Self::TooManyFiles { address };
+        }
         match source.kind() {
             io::ErrorKind::AddrInUse => Self::InUse { address },
             io::ErrorKind::PermissionDenied => Self::NotAllowed { address },
@@ -54,7 +69,7 @@ pub struct Listeners {
 /// Opens every address once per worker (SO_REUSEPORT): the kernel spreads connections over them.
 ///
 /// That option alone would let a second gateway of the same user share the port silently, so each
-/// address is first bound without it.
+/// address is first taken without it, and only then shared with our own workers.
 ///
 /// # Errors
 /// [`ListenError`] for the first address that cannot be had; nothing stays open then.
@@ -63,23 +78,44 @@ pub fn bind(addresses: &[SocketAddr], workers: usize) -> Result<Listeners, Liste
     let mut gates: Vec<Gate> = (0..workers).map(|_| Gate::new()).collect();
     for address in addresses {
         let fail = |source| ListenError::new(*address, source);
-        probe(*address).map_err(fail)?;
-        let mut actual = *address;
+        let claim = claim(*address).map_err(fail)?;
+        let taken = claim.local_addr().map_err(fail)?;
+        let actual = taken.as_socket().unwrap_or(*address);
         for gate in &mut gates {
-            let listener = open(actual).map_err(fail)?;
-            actual = listener.local_addr().map_err(fail)?;
-            gate.push(listener);
+            gate.push(open(actual).map_err(fail)?);
         }
+        // Not before: in a moment without it another gateway could come in.
+        drop(claim);
         bound.push(actual);
     }
     Ok(Listeners { addresses: bound, gates })
 }
 
-/// Binds and listens without SO_REUSEPORT, which fails where anybody listens, then lets go.
-fn probe(address: SocketAddr) -> io::Result<()> {
+/// Takes an address that nobody else listens on, or has just taken like this.
+///
+/// A socket that listens without SO_REUSEPORT keeps everybody out; switched on afterwards, the option
+/// lets in only what has it as well and is of this user, which is ourselves: another gateway has to
+/// get past this step first.
+fn claim(address: SocketAddr) -> io::Result<Socket> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match take(address) {
+            // Two that come at the same instant may refuse each other: chance tells who is first.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < CLAIMS_MAX => {
+                thread::sleep(Duration::from_millis(fastrand::u64(1..=CLAIM_PAUSE_MS)));
+            }
+            taken => return taken,
+        }
+    }
+}
+
+fn take(address: SocketAddr) -> io::Result<Socket> {
     let socket = socket(address)?;
     socket.bind(&address.into())?;
-    socket.listen(1)
+    socket.listen(1)?;
+    socket.set_reuse_port(true)?;
+    Ok(socket)
 }
 
 fn open(address: SocketAddr) -> io::Result<TcpListener> {
@@ -113,6 +149,26 @@ mod tests {
         let first = bind(&[loopback()], 2).expect("a free port");
         let second = bind(&first.addresses, 2);
         assert!(matches!(second, Err(ListenError::InUse { .. })), "{second:?}");
+    }
+
+    #[test]
+    fn of_many_that_start_at_once_exactly_one_gets_the_address() {
+        for _ in 0..20 {
+            // Where no other test looks for a port meanwhile.
+            let free = TcpListener::bind("127.9.9.9:0").expect("a free port");
+            let address = free.local_addr().expect("bound");
+            drop(free);
+            let start = std::sync::Barrier::new(10);
+            let one = || {
+                start.wait();
+                bind(&[address], 3).ok()
+            };
+            let got: Vec<_> = std::thread::scope(|scope| {
+                let starts: Vec<_> = (0..10).map(|_| scope.spawn(one)).collect();
+                starts.into_iter().filter_map(|start| start.join().expect("no panic")).collect()
+            });
+            assert_eq!(got.len(), 1, "{address}");
+        }
     }
 
     #[test]

@@ -345,6 +345,6 @@ mod tests {
         let mut bytes = Vec::new();
         put_request_head(&mut bytes, &head.expect("whole"));
         let text = String::from_utf8(bytes).expect("text");
-        assert_eq!(text, "GET /a?b=c HTTP/1.1\r\nHost: example.org\r\naccept: */*\r\n\r\n");
+        assert_eq!(text, "GET /a?b=c HTTP/1.1\r\nHost: example.org\r\naccept:*/*\r\n\r\n");
     }
 }

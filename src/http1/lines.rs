@@ -42,6 +42,13 @@ impl Lines {
         Self { section: section.clone(), read: read.collect(), added: Vec::new() }
     }
 
+    /// The lines read whose name is `known`. Asked often: the length alone tells most apart.
+    fn read_as<'a>(&'a self, known: &str) -> impl Iterator<Item = &'a Span> {
+        self.read.iter().filter(move |Span { name: (from, to), .. }| {
+            usize::from(to - from) == known.len() && is(self.part((*from, *to)), known)
+        })
+    }
+
     fn part(&self, (from, to): (u16, u16)) -> &[u8] {
         self.section.get(usize::from(from)..usize::from(to)).unwrap_or_default()
     }
@@ -54,14 +61,19 @@ impl Lines {
     }
 
     /// The values of the lines of this name, in order.
-    pub fn get_all(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
-        let name = name.as_str();
-        self.iter().filter(move |(other, _)| is(other, name)).map(|(_, value)| value)
+    pub fn get_all<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        let read = self.read_as(name.as_str()).map(|span| self.part(span.value));
+        let added = self.added.iter().filter(move |(other, _)| other == name);
+        read.chain(added.map(|(_, value)| value.as_bytes()))
     }
 
     /// The first value of this name.
     pub fn get(&self, name: &HeaderName) -> Option<&[u8]> {
-        self.get_all(name).next()
+        if let Some(span) = self.read_as(name.as_str()).next() {
+            return Some(self.part(span.value));
+        }
+        let added = self.added.iter().find(|(other, _)| other == name);
+        added.map(|(_, value)| value.as_bytes())
     }
 
     /// The first value of this name, where it is text.
@@ -107,8 +119,18 @@ impl Lines {
     /// Appends them, and the empty line that ends them.
     pub fn put(&self, into: &mut Vec<u8>) {
         into.reserve(self.section.len());
-        for (name, value) in self.iter() {
-            put_line(into, name, value);
+        for Span { name, value } in &self.read {
+            match self.part((name.0, value.1)) {
+                // An empty value stands nowhere.
+                [] => put_line(into, self.part(*name), b""),
+                line => {
+                    into.extend_from_slice(line);
+                    into.extend_from_slice(b"\r\n");
+                }
+            }
+        }
+        for (name, value) in &self.added {
+            put_line(into, name.as_str().as_bytes(), value.as_bytes());
         }
         into.extend_from_slice(b"\r\n");
     }

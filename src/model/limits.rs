@@ -32,12 +32,14 @@ pub const HEADERS_MAX: usize = 100;
 /// Bytes of a request or response head.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Bytes of a request's head that are read at once ...
-pub const HEAD_READ_BYTES: usize = 4 * 1024;
+pub const HEAD_READ_BYTES: usize = HEAD_BYTES_MAX;
 /// ... and of its body.
 pub const BODY_READ_BYTES: usize = 64 * 1024;
 /// Of a body that came too late to matter (its request was answered without it), this much is read
 /// to keep the connection.
 pub const DISCARD_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// A worker's scratch buffer that the beginnings of messages are read into.
+pub const HEAD_SCRATCH_BYTES: usize = HEAD_BYTES_MAX;
 /// Bytes of chunk extensions, which mean nothing to us, in one body.
 pub const CHUNK_EXTENSION_BYTES_MAX: usize = 16 * 1024;
 /// Different nodes that one request is tried on before the client is told.
@@ -126,7 +128,13 @@ pub const JOURNAL_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 pub const CONTROL_CONNECTIONS_MAX: usize = 64;
 /// ... of which this many are kept for operators ...
 pub const CONTROL_CONNECTIONS_RESERVED: usize = 16;
-/// ... beside which this many more are answered "busy" or "not allowed" at a time; others are
+/// Of the open connections, this many may wait or listen to events at a time ...
+pub const CONTROL_LISTENERS_MAX: usize = 32;
+/// ... of which this many are kept for operators.
+pub const CONTROL_LISTENERS_RESERVED: usize = 8;
+/// How often a caller that waits for its answer is looked at: it may have left.
+pub const CONTROL_HANG_UP_LOOK: Duration = Duration::from_millis(250);
+/// Beside those connections, this many more are answered "busy" or "not allowed" at a time; others are
 /// closed unanswered.
 pub const CONTROL_TURNED_AWAY_MAX: usize = 32;
 /// A connection that is turned away is over within this.
@@ -143,6 +151,8 @@ pub const CONTROL_STOP_GRACE: Duration = Duration::from_secs(5);
 pub const CONTROL_EVENT_LINES: usize = 16;
 /// An answer on the control socket, or one line of its event stream, that a client accepts.
 pub const CONTROL_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// A gateway that takes longer for a short answer on the control socket counts as hanging.
+pub const CONTROL_ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Switches that one look at the history shows, unless it asks for another number.
 pub const HISTORY_SHOWN: usize = 50;
 /// Switches that one look at the history may ask for.
@@ -191,7 +201,7 @@ pub const NOTICE_PAGE_BYTES_MAX: usize = 512 * 1024;
 pub const NO_NODE_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// When clients should come again where the gateway has too much to do.
 pub const OWN_503_RETRY_AFTER: Duration = Duration::from_secs(2);
-/// Open connections on the admin address; more wait to be accepted.
+/// Open connections on the admin address; for more, the oldest give way.
 pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 /// A connection on the admin address, from its start to its end: one request.
 pub const ADMIN_CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);

@@ -18,7 +18,10 @@ const BUILT_IN: &str = include_str!("../../static/notice.html");
 /// Why the operator's page cannot be the notice.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
-    #[error("cannot read the notice page {}", .path.display())]
+    #[error(
+        "cannot read the notice page {}: {source}; name an HTML file that the gateway's user may \
+         read (notice.page), or leave it out for the built-in one", .path.display()
+    )]
     Read { path: PathBuf, source: io::Error },
     #[error("the notice page {} is over {NOTICE_PAGE_BYTES_MAX} bytes; make it smaller", .path.display())]
     TooLarge { path: PathBuf },

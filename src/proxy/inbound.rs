@@ -2,13 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 
 use http_body::Frame;
-use tokio_util::io::poll_read_buf;
 
 use crate::http1::{self, BodyDecoder, BodyLength, Decoded, Malformed, RequestHead};
 use crate::model::limits::{BODY_READ_BYTES, HEAD_BYTES_MAX, HEAD_READ_BYTES};
@@ -79,27 +77,12 @@ impl Inbound {
             if let Some(head) = http1::take_request_head(read)? {
                 return Poll::Ready(Ok(Some(head)));
             }
-            match ready!(self.poll_read(cx, read, HEAD_READ_BYTES))? {
+            match ready!(self.stream.poll_read_head(cx, read, HEAD_READ_BYTES))? {
                 0 if read.is_empty() => return Poll::Ready(Ok(None)),
                 0 => return Poll::Ready(Err(InboundError::Closed)),
                 _ => {}
             }
         }
-    }
-
-    /// Reads behind what has come; 0 is the connection's end. Memory is taken when bytes are there.
-    fn poll_read(
-        &self,
-        cx: &mut Context<'_>,
-        read: &mut BytesMut,
-        room: usize,
-    ) -> Poll<io::Result<usize>> {
-        if read.is_empty() {
-            *read = BytesMut::new();
-            ready!(self.stream.poll_readable(cx))?;
-        }
-        read.reserve(room);
-        poll_read_buf(Pin::new(&mut self.stream.clone()), cx, read)
     }
 
     /// A head was taken whose body is of `length`.
@@ -133,7 +116,7 @@ impl Inbound {
             let left = body.left().map_or(BODY_READ_BYTES, |left| {
                 usize::try_from(left).unwrap_or(usize::MAX).min(BODY_READ_BYTES)
             });
-            if ready!(self.poll_read(cx, read, left))? == 0 {
+            if ready!(self.stream.poll_read_body(cx, read, left))? == 0 {
                 return Poll::Ready(Err(InboundError::Closed));
             }
         }
@@ -152,7 +135,7 @@ impl Inbound {
     pub fn poll_left(&self, cx: &mut Context<'_>) -> Poll<Left> {
         let read = &mut *self.read.borrow_mut();
         while self.body.borrow().is_ended() && read.len() < HEAD_BYTES_MAX {
-            match ready!(self.poll_read(cx, read, HEAD_READ_BYTES)) {
+            match ready!(self.stream.poll_read_head(cx, read, HEAD_READ_BYTES)) {
                 Ok(0) => return Poll::Ready(Left::Finished),
                 Err(_) => return Poll::Ready(Left::Broken),
                 Ok(_) => {}

@@ -41,11 +41,11 @@ pub enum Query {
 /// Why the access log could not be started.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot open the access log {target:?}; check that its folder exists and may be written to, \
-     or turn the log off"
+    "cannot open the access log {target}: {source}; name a file in a folder that exists and may be \
+     written to (log.access), or turn the log off"
 )]
 pub struct AccessError {
-    target: AccessTarget,
+    target: Destination,
     #[source]
     source: io::Error,
 }
@@ -91,8 +91,8 @@ impl AccessLog {
             AccessTarget::Stdout => Destination::Stdout,
             AccessTarget::File(path) => Destination::File(path.clone()),
         };
-        let outlet = Outlet::start(Log::Access, destination, ACCESS_BATCHES_MAX)
-            .map_err(|source| AccessError { target: target.clone(), source })?;
+        let outlet = Outlet::start(Log::Access, destination.clone(), ACCESS_BATCHES_MAX)
+            .map_err(|source| AccessError { target: destination, source })?;
         Ok(Self { outlet: Some(outlet), query })
     }
 

@@ -4,6 +4,7 @@
 //! not fit is dropped and counted. The thread may hang for ever on a pipe that nobody reads; that
 //! stops neither a worker nor the end of the process.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
@@ -27,6 +28,16 @@ pub(super) enum Destination {
     Stderr,
     /// Appended to; made where there is none.
     File(PathBuf),
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("stdout"),
+            Self::Stderr => f.write_str("stderr"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// How many lines were thrown away. Clones are the same counter.
@@ -220,7 +231,7 @@ impl Far {
         self.noted = Some(Instant::now());
         match self.log {
             Log::Access => {
-                tracing::warn!(%error, to = ?self.destination, "cannot write the access log; lines are dropped");
+                tracing::warn!(%error, to = %self.destination, "cannot write the access log; lines are dropped");
             }
             // To say so would take the very way that is broken; the counter tells.
             Log::Diagnostics => {}

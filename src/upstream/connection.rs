@@ -1,11 +1,9 @@
 //! A connection to a node, between the exchanges on it.
 
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use tokio_util::io::poll_read_buf;
 
 use super::{Stream, Waiting};
 use crate::model::limits::{ANSWER_READ_BYTES, ANSWER_READ_BYTES_MAX};
@@ -38,10 +36,14 @@ impl NodeConnection {
         self.stream.waiting() == Waiting::Nothing
     }
 
-    /// Reads behind what has come; 0 is the connection's end.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.read.reserve(self.room);
-        let count = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.read))?;
+    /// Reads more of a head behind what has come; 0 is the connection's end.
+    pub(super) fn poll_read_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.stream.poll_read_head(cx, &mut self.read, ANSWER_READ_BYTES)
+    }
+
+    /// Reads more of a body behind what has come; 0 is the connection's end.
+    pub(super) fn poll_read_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let count = ready!(self.stream.poll_read_body(cx, &mut self.read, self.room))?;
         if self.room <= count {
             self.room = ANSWER_READ_BYTES_MAX.min(2 * self.room);
         }

@@ -119,7 +119,7 @@ fn poll_head(
         match http1::take_response_head(&mut connection.read)? {
             Some(head) if is_hint(head.status) => informational((head.status, head.headers)),
             Some(head) => return Poll::Ready(Ok(head)),
-            None if ready!(connection.poll_read(cx))? == 0 => {
+            None if ready!(connection.poll_read_head(cx))? == 0 => {
                 return Poll::Ready(Err(ExchangeError::Closed));
             }
             None => {}
@@ -204,7 +204,7 @@ where
                 Decoded::End => return Poll::Ready(Ok(None)),
                 Decoded::More => {}
             }
-            if ready!(self.connection.poll_read(cx))? == 0 {
+            if ready!(self.connection.poll_read_body(cx))? == 0 {
                 return Poll::Ready(Ok(self.body.closed().map(|()| None)?));
             }
         }

@@ -6,12 +6,21 @@ use std::io;
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_util::io::poll_read_buf;
+
+use crate::model::limits::HEAD_SCRATCH_BYTES;
+
+thread_local! {
+    /// What heads are read into before it is known how long they are.
+    static HEADS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A shared handle; the connection closes with the last one.
 #[derive(Clone, Debug)]
@@ -52,9 +61,39 @@ impl Stream {
         }
     }
 
-    /// `Ready` when a read would find something: bytes, or the connection's end.
-    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.borrow().poll_read_ready(cx)
+    /// Reads the beginning of a message, at most `room` bytes of it, behind what is in `buffer`; 0
+    /// is the connection's end. `buffer` grows by what came and no more: most heads are small.
+    pub fn poll_read_head(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        if buffer.is_empty() {
+            // What it held is with others now; waiting, it holds nothing.
+            *buffer = BytesMut::new();
+        }
+        HEADS.with_borrow_mut(|scratch| {
+            scratch.resize(HEAD_SCRATCH_BYTES, 0);
+            let scratch = scratch.get_mut(..room).unwrap_or_default();
+            let mut read = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, &mut read))?;
+            buffer.extend_from_slice(read.filled());
+            Poll::Ready(Ok(read.filled().len()))
+        })
+    }
+
+    /// Reads more of a body, at most about `room` bytes, straight into `buffer`; 0 is the
+    /// connection's end. Takes memory only when there is something to put into it.
+    pub fn poll_read_body(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.0.borrow().poll_read_ready(cx))?;
+        buffer.reserve(room);
+        poll_read_buf(Pin::new(&mut *self.0.borrow_mut()), cx, buffer)
     }
 
     /// Makes the close that follows a reset: for an answer that would look whole otherwise.

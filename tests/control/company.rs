@@ -8,7 +8,7 @@ use drawspan::model::Mode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use crate::harness::{Audit, Fake, Gateway, Script, code, raw, until, until_answered};
+use crate::harness::{Audit, Fake, Gateway, Script, body, code, raw, until, until_answered};
 
 #[tokio::test]
 async fn garbage_ends_its_own_connection_and_nothing_else() {
@@ -53,20 +53,82 @@ async fn a_slow_head_and_an_idle_connection_are_closed_and_a_slow_body_is_408() 
 }
 
 #[tokio::test]
-async fn when_every_seat_is_taken_the_next_is_told_and_a_free_one_is_given_again() {
-    let few = Bounds { connections_max: 3, connections_reserved: 1, ..Bounds::default() };
+async fn when_every_seat_is_in_use_the_next_is_told_and_a_free_one_is_given_again() {
+    let few = Bounds { connections_max: 2, connections_reserved: 1, ..Bounds::default() };
     let gateway = Gateway::with(Fake::new(), few).await;
     let mut held = Vec::new();
-    for _ in 0..3 {
-        let mut stream = UnixStream::connect(&gateway.path).await.expect("connects");
-        // One byte: its connection is served, and waits for the rest of a head.
-        stream.write_all(b"G").await.expect("written");
-        held.push(stream);
+    for listeners in 1..=2 {
+        held.push(gateway.client().events(None).await.expect("listening"));
+        until(|| gateway.engine.listeners() == listeners).await;
     }
     let error = gateway.client().status().await.expect_err("no seat");
     assert_eq!(code(error), "busy");
     held.pop();
     until_answered(&gateway).await;
+}
+
+/// Connections that keep a seat without asking anything, each begun with `bytes`.
+async fn crowd(gateway: &Gateway, bytes: &[u8]) -> Vec<UnixStream> {
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        let mut stream = UnixStream::connect(&gateway.path).await.expect("connects");
+        stream.write_all(bytes).await.expect("written");
+        crowd.push(stream);
+        tokio::task::yield_now().await;
+    }
+    crowd
+}
+
+#[tokio::test]
+async fn a_crowd_that_asks_nothing_does_not_keep_a_command_out() {
+    let gateway = Gateway::start(Fake::new()).await;
+    for begun in [
+        "",
+        "GET /v1/status HTTP/1.1\r\nHo",
+        "PUT /v1/mode HTTP/1.1\r\nhost: g\r\ncontent-length: 20\r\n\r\n{",
+    ] {
+        let crowd = crowd(&gateway, begun.as_bytes()).await;
+        gateway.client().status().await.expect("answers");
+        for kind in ["maintenance", "cluster"] {
+            gateway.client().switch(&body(kind), &Default::default()).await.expect("switched");
+        }
+        drop(crowd);
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_that_waits_or_listens_leaves_room_and_what_is_too_much_is_told() {
+    let gateway = Gateway::start(Fake::new()).await;
+    for path in ["/v1/events", "/v1/wait?for=mode%3Dmaintenance&timeout=24h"] {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: g\r\n\r\n");
+        let mut crowd = crowd(&gateway, request.as_bytes()).await;
+        gateway.client().status().await.expect("answers");
+        let last = crowd.last_mut().expect("many");
+        let mut answer = [0; 12];
+        last.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 503", "{path}");
+        let held = body("maintenance");
+        gateway.client().switch(&held, &Default::default()).await.expect("switched");
+        drop(crowd);
+        gateway.client().switch(&body("cluster"), &Default::default()).await.expect("switched");
+        until(|| gateway.engine.listeners() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_of_commands_does_not_keep_another_one_out_and_goes_on_itself() {
+    let gateway = Gateway::start(Fake::scripted(Script::Hold)).await;
+    let crowd = crowd(&gateway, &request("maintenance")).await;
+    until(|| gateway.engine.begun() == crowd.len()).await;
+    gateway.client().status().await.expect("answers");
+    (0..crowd.len()).for_each(|_| gateway.engine.release());
+    until(|| gateway.engine.ended() == crowd.len()).await;
+}
+
+fn request(kind: &str) -> Vec<u8> {
+    let command = format!(r#"{{"kind":"{kind}","why":"a test"}}"#);
+    let head = format!("content-length: {}\r\n\r\n{command}", command.len());
+    format!("PUT /v1/mode HTTP/1.1\r\nhost: g\r\n{head}").into_bytes()
 }
 
 #[tokio::test]
@@ -113,10 +175,7 @@ async fn a_client_that_leaves_cancels_nothing() {
     let log = Audit::install();
     let gateway = Gateway::with(fake, one).await;
     let mut stream = UnixStream::connect(&gateway.path).await.expect("connects");
-    let command = r#"{"kind":"maintenance","why":"a test"}"#;
-    let head = format!("content-length: {}\r\n\r\n{command}", command.len());
-    let request = format!("PUT /v1/mode HTTP/1.1\r\nhost: g\r\n{head}");
-    stream.write_all(request.as_bytes()).await.expect("written");
+    stream.write_all(&request("maintenance")).await.expect("written");
     until(|| gateway.engine.begun() == 1).await;
     drop(stream);
     // The one seat is free again: the gateway has noticed that its client left.
@@ -126,4 +185,35 @@ async fn a_client_that_leaves_cancels_nothing() {
     until(|| gateway.engine.ended() == 1).await;
     assert_eq!(gateway.client().status().await.expect("answers").doc.mode.kind, "maintenance");
     until(|| log.text().contains("outcome=\"done\"")).await;
+}
+
+#[tokio::test]
+async fn a_command_whose_caller_leaves_before_it_is_even_read_is_carried_out_and_audited() {
+    let log = Audit::install();
+    let gateway = Gateway::start(Fake::new()).await;
+    for number in 1..=10 {
+        let mut stream = UnixStream::connect(&gateway.path).await.expect("connects");
+        // This thread runs everything: the gateway meets the bytes and their end together.
+        stream.write_all(&request("maintenance")).await.expect("written");
+        drop(stream);
+        until(|| gateway.engine.ended() == number).await;
+    }
+    until(|| log.text().matches("what=mode maintenance").count() == 10).await;
+}
+
+#[tokio::test]
+async fn a_caller_that_will_say_no_more_is_answered() {
+    let gateway = Gateway::start(Fake::new()).await;
+    for asked in [
+        request("maintenance"),
+        b"GET /v1/status HTTP/1.1\r\nhost: g\r\n\r\n".to_vec(),
+        b"GET /v1/wait?for=mode%3Dmaintenance HTTP/1.1\r\nhost: g\r\n\r\n".to_vec(),
+    ] {
+        let mut stream = UnixStream::connect(&gateway.path).await.expect("connects");
+        stream.write_all(&asked).await.expect("written");
+        stream.shutdown().await.expect("half closed");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("text");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
 }

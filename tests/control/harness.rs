@@ -44,6 +44,9 @@ struct Inner {
     asked: Mutex<Vec<SwitchCommand>>,
     past: Mutex<Vec<HistoryEntry>>,
     gate: Semaphore,
+    /// Without a permit, no look at the status is answered.
+    awake: Semaphore,
+    looks: AtomicUsize,
     begun: AtomicUsize,
     ended: AtomicUsize,
 }
@@ -66,6 +69,8 @@ impl Fake {
             asked: Mutex::default(),
             past: Mutex::default(),
             gate: Semaphore::new(0),
+            awake: Semaphore::new(1),
+            looks: AtomicUsize::new(0),
             begun: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
         }))
@@ -98,6 +103,16 @@ impl Fake {
 
     pub fn ended(&self) -> usize {
         self.0.ended.load(Ordering::SeqCst)
+    }
+
+    /// How often its status was asked for.
+    pub fn looks(&self) -> usize {
+        self.0.looks.load(Ordering::SeqCst)
+    }
+
+    /// From now on it answers nobody.
+    pub fn hang(&self) {
+        self.0.awake.forget_permits(1);
     }
 
     pub fn release(&self) {
@@ -171,6 +186,8 @@ impl Fake {
 
 impl Commands for Fake {
     async fn status(&self) -> Status {
+        self.0.looks.fetch_add(1, Ordering::SeqCst);
+        let _awake = self.0.awake.acquire().await.expect("never closed");
         locked(&self.0.status).clone()
     }
 

@@ -211,12 +211,86 @@ async fn a_gateway_that_goes_away_in_the_middle_leaves_the_outcome_open() {
     let listener = tokio::net::UnixListener::bind(&path).expect("bound");
     let client = Client::new(&path);
     let gone = async {
-        let (stream, _) = listener.accept().await.expect("a caller");
-        stream.readable().await.expect("a command");
+        // First it is asked whether it answers at all.
+        for _ in 0..2 {
+            let (stream, _) = listener.accept().await.expect("a caller");
+            stream.readable().await.expect("a call");
+        }
     };
     let (ended, ()) = tokio::join!(mode(&client, &["maintenance"]), gone);
     assert_eq!(ended.exit, Exit::Unreachable);
     assert!(ended.err.contains("may have been carried out"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn a_gateway_that_hangs_is_told_with_7_and_gets_no_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("control.sock");
+    // It listens, and nobody ever accepts.
+    let _hanging = std::os::unix::net::UnixListener::bind(&path).expect("bound");
+    let client = Client::new(&path).answering_within(Duration::from_millis(50));
+    let ended = [
+        status(&client, &[]).await,
+        mode(&client, &["maintenance"]).await,
+        waited(&client, &["mode=maintenance"]).await,
+    ];
+    for Ran { exit, out, err } in ended {
+        assert_eq!((exit, out.as_str()), (Exit::Unreachable, ""), "{err}");
+        let pid = format!("(pid {})", std::process::id());
+        assert!(err.contains(&pid) && err.contains("did not answer within 50ms"), "{err}");
+        assert!(!err.contains("may still be carried out"), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_hangs_while_it_switches_leaves_the_outcome_open() {
+    let gateway = Gateway::start(Fake::scripted(Script::Hold)).await;
+    let client = gateway.client().answering_within(Duration::from_millis(50));
+    let arguments = ["maintenance"];
+    let switching = mode(&client, &arguments);
+    let hang = async {
+        until(|| gateway.engine.begun() == 1).await;
+        // Others are answered meanwhile: for as long as that is so, it waits.
+        let looks = gateway.engine.looks();
+        until(|| looks + 3 <= gateway.engine.looks()).await;
+        gateway.engine.hang();
+    };
+    let (ended, ()) = tokio::join!(switching, hang);
+    assert_eq!(ended.exit, Exit::Unreachable, "{}", ended.err);
+    assert!(ended.err.contains("may still be carried out"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_written_does_not_hide_that_the_mode_did_change() {
+    let gateway = Gateway::start(Fake::new()).await;
+    let arguments: ModeArgs = parsed(&["maintenance"]).expect("legal arguments");
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("there is one");
+    let (mut out, mut err) = (full, Vec::new());
+    let mut terminal = Terminal { out: &mut out, err: &mut err, screen: Screen::Appended };
+    let ended = switch(&arguments, &gateway.client(), &mut terminal).await;
+    assert_eq!(conclude(ended, Form::Human, &mut terminal), Exit::Internal);
+    let err = String::from_utf8(err).expect("text");
+    assert!(err.contains("carried out: maintenance, revision 8"), "{err}");
+}
+
+#[tokio::test]
+async fn what_is_no_socket_is_no_gateway_that_ended() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let ended = status(&Client::new(file.path()), &[]).await;
+    assert_eq!(ended.exit, Exit::Usage);
+    assert!(ended.err.contains("is no socket"), "{}", ended.err);
+}
+
+#[test]
+fn a_duration_needs_its_unit_as_in_a_file() {
+    for arguments in [["maintenance", "--drain-timeout", "5"], ["cluster", "--drain-timeout", "5x"]]
+    {
+        assert!(parsed::<ModeArgs>(&arguments).is_err(), "{arguments:?}");
+    }
+    assert!(parsed::<WaitArgs>(&["mode=cluster", "--timeout", "5"]).is_err());
+    parsed::<ModeArgs>(&["maintenance", "--drain-timeout", "1m30s"]).expect("legal");
+    let error = parsed::<ModeArgs>(&["cluster", "--if-revision", "abc"]).expect_err("no number");
+    assert!(error.to_string().contains("write a whole number"), "{error}");
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ pub fn run(args: &DemoArgs) -> Exit {
     match demonstrate(args) {
         Ok(exit) => exit,
         Err(error) => {
-            eprintln!("the demonstration did not start: {error:#}");
+            eprintln!("error: the demonstration did not start: {error:#}");
             Exit::Internal
         }
     }

@@ -92,7 +92,7 @@ const MOVES: [Move; 3] = [
         kind: "cluster",
         node: None,
         answerers: Answerers::EVERY_NODE,
-        meaning: "down: every node carries traffic again",
+        meaning: "lowered: every node carries traffic again",
     },
 ];
 
@@ -195,7 +195,10 @@ pub(super) fn invite(scene: &Scene, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "  drawspan mode single n2")?;
     writeln!(out, "  drawspan wait node=n2:ready --timeout 30s")?;
     writeln!(out, "  drawspan mode cluster")?;
-    writeln!(out, "  curl -i http://{public}/")?;
+    writeln!(
+        out,
+        "  curl -i -H 'Accept: text/html' http://{public}/      # the notice, as a browser gets it"
+    )?;
     writeln!(out, "  curl -s http://{public}/__test/whoami      # which node answers")?;
     writeln!(out, "  curl -s --unix-socket {control} http://drawspan/v1/status")?;
     writeln!(out, "  curl -s http://{admin}/metrics")?;

@@ -91,13 +91,24 @@ fn address(top: &mut Section, At { place, value }: At<String>) -> Option<At<Sock
 
 fn admin(top: &mut Section, flags: &Flags) -> Option<At<SocketAddr>> {
     let written = top.text("admin", "127.0.0.1:9090").and_then(|at| address(top, at));
-    match &flags.admin {
+    let admin = match &flags.admin {
         Some(value) => {
             let place = Place::Flag("--admin".to_owned());
             address(top, At { place, value: value.clone() })
         }
         None => written,
+    };
+    if let Some(At { place, value }) = admin.as_ref().filter(|at| at.value.ip().is_unspecified()) {
+        top.warn(
+            place,
+            format!(
+                "{value} shows metrics and state to everybody who reaches this machine; write an \
+                 address that only monitoring reaches, as 127.0.0.1:{}",
+                value.port()
+            ),
+        );
     }
+    admin
 }
 
 /// Would the second of the two find its port taken? Of the two families each is asked alone, for

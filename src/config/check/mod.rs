@@ -57,6 +57,7 @@ fn path_setting(
     let written = s.path(key, &example);
     if let (name, Some(path)) = flag {
         let place = Place::Flag(name.to_owned());
+        s.replaced(key, &place);
         if path.as_os_str().is_empty() {
             s.problem(&place, format!("is empty; write a path, as {example}"));
         }
