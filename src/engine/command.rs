@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::model::limits::WHY_BYTES_MAX;
-use crate::model::{Generation, Mode, NodeId, NodeState, Revision, Timestamp};
+use crate::model::{Generation, Mode, NodeId, NodeState, Revision, Timestamp, counted};
 
 /// Who asks, as the kernel says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,7 +182,7 @@ impl Objection {
 /// Why a switch was not made, or not finished.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SwitchError {
-    #[error("refused: {} objection(s)", .0.len())]
+    #[error("refused: {}", counted(.0.len() as u64, "objection"))]
     Refused(Vec<Objection>),
     #[error("there is no node {node}; the nodes are {known}")]
     UnknownNode { node: NodeId, known: String },
@@ -192,7 +192,7 @@ pub enum SwitchError {
     InProgress { target: Mode, revision: Revision },
     #[error("superseded by a switch to {target} (revision {revision})")]
     Superseded { target: Mode, revision: Revision },
-    #[error("worker(s) {workers:?} did not confirm the table of generation {generation} in time")]
+    #[error("workers {workers:?} did not confirm the table of generation {generation} in time")]
     FenceIncomplete { workers: Vec<usize>, generation: Generation, revision: Revision },
     #[error("the journal cannot be written ({cause}); until it can, only raising is possible")]
     JournalDegraded { cause: String },

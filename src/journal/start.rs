@@ -22,7 +22,7 @@ use super::store::Store;
 use super::{JournalError, sync_directory};
 use crate::failpoint;
 use crate::model::limits::{DAMAGED_JOURNALS_KEPT, DOUBT_CHARS_MAX};
-use crate::model::{Mode, Revision, Timestamp};
+use crate::model::{Mode, Revision, Timestamp, counted};
 
 const JOURNAL: &str = "journal.redb";
 /// Under this name a journal is made complete before it takes its place.
@@ -158,7 +158,7 @@ fn load(dir: &StateDir, marker: &Marker) -> Result<Journal, JournalError> {
     };
     if last < witness.last {
         let lost = witness.last.0.saturating_sub(last.0);
-        return Err(damaged(format!("its last {lost} record(s) are lost")));
+        return Err(damaged(format!("it has lost {} at its end", counted(lost, "record"))));
     }
     let loaded = Loaded::new(contents, last);
     let witness = Witness { journal: loaded.id.clone(), last, bytes: store.bytes()? };

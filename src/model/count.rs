@@ -1,4 +1,4 @@
-//! The two counters that an operator meets.
+//! The two counters that an operator meets, and how a count is said.
 
 use std::fmt;
 
@@ -10,6 +10,14 @@ pub struct Revision(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
 
+/// So many of a thing, as a sentence has it: `counted(1, "record")` is "1 record".
+pub fn counted(count: impl Into<u64>, thing: &str) -> String {
+    match count.into() {
+        1 => format!("1 {thing}"),
+        count => format!("{count} {thing}s"),
+    }
+}
+
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -19,5 +27,15 @@ impl fmt::Display for Revision {
 impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([0_u64, 1, 2].map(|n| counted(n, "node")), ["0 nodes", "1 node", "2 nodes"]);
     }
 }

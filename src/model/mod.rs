@@ -6,7 +6,7 @@ mod mode;
 mod node;
 mod time;
 
-pub use count::{Generation, Revision};
+pub use count::{Generation, Revision, counted};
 pub use mode::{Mode, ModeKind};
 pub use node::{InvalidNodeId, NodeId, NodeRole, NodeState, Weight};
 pub use time::Timestamp;
