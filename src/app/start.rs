@@ -28,8 +28,8 @@ use crate::fence::Line;
 use crate::health::{Health, SystemResolver};
 use crate::journal::record::State;
 use crate::journal::{self, JournalError, Opened, StateDir, StateDirError};
-use crate::model::Mode;
 use crate::model::limits::WORKERS_MAX;
+use crate::model::{Mode, NodeState};
 use crate::notice::{Notice, NoticeSettings, PageError};
 use crate::proxy::{Kick, Settings, WorkerParts};
 use crate::routing::{Node, NodeIndex, Nodes, Publisher};
@@ -420,7 +420,17 @@ async fn tell_changes(
         match changes.recv().await {
             Ok(health::Change { index: NodeIndex(index), from, to, reason }) => {
                 let Some(node) = nodes.get(index) else { continue };
-                tracing::info!(node = %node.id, %from, %to, %reason, "a node changed");
+                match to {
+                    NodeState::Down | NodeState::Failing => {
+                        tracing::warn!(node = %node.id, %from, %to, %reason, "a node is lost");
+                    }
+                    NodeState::Unknown
+                    | NodeState::Starting
+                    | NodeState::Ready
+                    | NodeState::Busy => {
+                        tracing::info!(node = %node.id, %from, %to, %reason, "a node changed");
+                    }
+                }
                 let revision = handle.status().await.revision;
                 let node = node.id.clone();
                 events.tell(revision, EventKind::NodeChanged { node, from, to, reason });

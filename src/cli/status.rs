@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::client::{ControlArgs, Failure, Form, Screen, Terminal, printable, run as run_verb};
 use super::exit::Exit;
+use crate::clock;
 use crate::control::client::{Client, ClientError};
 use crate::control::wire::{NodeDoc, StatusDoc};
 
@@ -57,15 +58,18 @@ async fn watch(
     client: &Client,
     terminal: &mut Terminal<'_>,
 ) -> Result<Exit, Failure> {
+    let mut silent_since = None;
     loop {
         if terminal.screen == Screen::Redrawn && !args.json {
             write!(terminal.out, "{REDRAW}")?;
         }
         match show(args, client, terminal).await {
-            Ok(_) => {}
+            Ok(_) => silent_since = None,
             Err(Failure::Control(error @ ClientError::Denied { .. })) => return Err(error.into()),
             Err(Failure::Control(error)) => {
-                writeln!(terminal.err, "{}", printable(&error.to_string()))?;
+                let since = *silent_since.get_or_insert_with(clock::now);
+                let error = printable(&error.to_string());
+                writeln!(terminal.err, "no status since {since}: {error}")?;
             }
             Err(error @ Failure::Output(_)) => return Err(error),
         }

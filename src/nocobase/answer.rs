@@ -82,7 +82,7 @@ const BUILD_BYTES_MAX: usize = 64;
 
 /// Judges one round: the health call and, where that answered 200, `app:getInfo`.
 pub fn judge(health: &ProbeAnswer, info: Option<&ProbeAnswer>) -> Reading {
-    match read("health", health) {
+    match read(HEALTH, health) {
         Err(reading) => reading,
         Ok(()) => match info.map(|info| (read("app:getInfo", info), info)) {
             None => failing("app:getInfo was not asked".to_owned()),
@@ -142,9 +142,15 @@ fn read_answer(call: &str, answer: &Answer) -> Result<(), Reading> {
         }
         502 | 504 => probed(ReadingKind::Starting, format!("{call} {status} of its front server")),
         503 => maintaining(&answer.body).unwrap_or_else(|| failing(format!("{call} 503"))),
+        404 if call == HEALTH => {
+            failing(format!("{call} 404: no NocoBase there, or api_path is another one"))
+        }
         _ => failing(format!("{call} {status}")),
     })
 }
+
+/// How the call to `__health_check` is named in reasons.
+const HEALTH: &str = "health";
 
 /// Reads NocoBase's maintenance JSON: `{"error":{"maintaining":true,"message":...,"command":
 /// {"name":...},"code":...}}`. `None` where it is something else. Whatever the command, `start` and
@@ -250,7 +256,9 @@ mod tests {
         let info = answered(200, r#"{"data":{"version":"2.2.15"}}"#);
         assert_eq!(judge(&ok(), Some(&info)).kind, ReadingKind::Ready);
         assert_eq!(judge(&ok(), None).kind, ReadingKind::Failing);
-        assert_eq!(judge(&answered(404, ""), Some(&info)).reason, "health 404");
+        assert!(
+            judge(&answered(404, ""), Some(&info)).reason.starts_with("health 404: no NocoBase")
+        );
         assert_eq!(judge(&ok(), Some(&answered(404, "Not Found"))).reason, "app:getInfo 404");
     }
 
