@@ -32,7 +32,7 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, _
     let session = Session { worker, client, key };
     match session.requests().await {
         End::Upgraded => session.tunnel().await,
-        End::Said => linger(stream).await,
+        End::Said => Box::pin(linger(stream)).await,
         End::Over => {}
     }
 }
@@ -136,7 +136,9 @@ impl Session {
             Ok(done) => Ok(done),
             Err(Left::Broken) => Err(End::Over),
             Err(Left::Finished) => {
-                timeout(HALF_CLOSE_TIME, poll_fn(work)).await.map_err(|_| End::Over)
+                // Rare, and large: no connection carries it all its life.
+                let last = Box::pin(timeout(HALF_CLOSE_TIME, poll_fn(work)));
+                last.await.map_err(|_| End::Over)
             }
         }
     }
@@ -195,10 +197,13 @@ impl Session {
         if let Some(tunnel) = self.client.take_tunnel() {
             self.client.enter(ClientPhase::Tunnel, self.worker.now_ms());
             let early = self.client.inbound.take_bytes();
-            tunnel.run(self.client.stream.clone(), early).await;
+            // Large, and most connections never come here.
+            Box::pin(tunnel.run(self.client.stream.clone(), early)).await;
         }
     }
 }
+
+const LINGER_SCRATCH_BYTES: usize = 16 * 1024;
 
 /// Reads what the client still sends after our last answer: closing at once would reset the
 /// connection, and the reset could reach the client before the answer does.
@@ -208,7 +213,8 @@ async fn linger(mut stream: Stream) {
         if stream.shutdown().await.is_err() {
             return;
         }
-        let mut scratch = [0; 2048];
+        // Not in the future: every connection would carry it all its life.
+        let mut scratch = vec![0; LINGER_SCRATCH_BYTES];
         let mut drained = 0;
         while drained < LINGER_BYTES_MAX {
             match stream.read(&mut scratch).await {
