@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use tokio::io::AsyncWriteExt;
 
 use crate::peer::{Peer, Whole, gateway};
 use crate::raw_node::{self, RawNode};
@@ -121,4 +122,85 @@ async fn answers_pass_whole_however_their_node_cuts_them() {
         assert_eq!((passed.text(), passed.whole), (answer(seed).0, Whole::Yes), "seed {seed}");
     }
     assert_eq!(node.heads().len(), 1, "its connection was kept");
+}
+
+/// A few bytes changed, lost, doubled or made up.
+fn mutated(text: &str, random: &mut Rng) -> Vec<u8> {
+    const LIKELY: &[u8] = b"\r\n :;,0/\0\x7f\xffGa";
+    let mut bytes = text.as_bytes().to_vec();
+    for _ in 0..random.usize(1..4) {
+        let at = random.usize(..bytes.len());
+        let byte = if random.bool() { random.u8(..) } else { LIKELY[random.usize(..LIKELY.len())] };
+        match random.u8(..4) {
+            0 => bytes[at] = byte,
+            1 => bytes.insert(at, byte),
+            2 => drop(bytes.remove(at)),
+            _ => {
+                let again = bytes[at..bytes.len().min(at + random.usize(1..30))].to_vec();
+                bytes.splice(at..at, again);
+            }
+        }
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn whatever_a_client_says_ends_and_harms_nobody_else() {
+    let (nodes, gateway) = gateway(1, |_| {}).await;
+    for seed in 0..400 {
+        let mut random = Rng::with_seed(seed);
+        let text: String = (0..3).map(|number| request(number, &mut random).0).collect();
+        let mut client = Peer::connect(gateway.address).await;
+        // It may be refused before it is through.
+        let _ = client.try_say(mutated(&text, &mut random)).await;
+        let _ = client.stream.shutdown().await;
+        client.rest().await;
+    }
+    let mut client = Peer::connect(gateway.address).await;
+    assert_eq!(client.ask(&crate::peer::get("/__test/echo")).await.status, 200);
+    crate::common::eventually("nothing is left behind", async || {
+        gateway.status().await.nodes.iter().all(|node| node.in_flight == 0)
+    })
+    .await;
+    let strange = |record: &drawspan::standin::Record| {
+        !record.is_probe() && record.target.contains(['\r', '\n', '\0', ' '])
+    };
+    assert!(!nodes[0].records().iter().any(strange));
+}
+
+#[tokio::test]
+async fn whatever_a_node_says_ends_and_never_becomes_another_ones_answer() {
+    let answer = |seed: u64| {
+        let mut random = Rng::with_seed(seed);
+        let body = format!("seed-{seed}-{}", body(&mut random));
+        let text = format!("HTTP/1.1 200 OK\r\nX: y\r\n{}", framed(&body, &mut random));
+        mutated(&text, &mut random)
+    };
+    let node = RawNode::start(move |mut peer, head| async move {
+        let mut head = Some(head);
+        while let Some(this) = head {
+            let seed = this.split([' ', '/']).nth(2).and_then(|text| text.parse().ok());
+            peer.say(answer(seed.expect("a seed"))).await;
+            head = tokio::time::timeout(Duration::from_millis(20), peer.try_head())
+                .await
+                .unwrap_or_default();
+        }
+    })
+    .await;
+    let gateway = raw_node::gateway_over(&[&node], |_| {}).await;
+    for seed in 0..200 {
+        let mut client = Peer::connect(gateway.address).await;
+        client.say(format!("GET /{seed} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        client.stream.shutdown().await.expect("an open socket");
+        let text = String::from_utf8_lossy(&client.rest().await).into_owned();
+        let others = text
+            .match_indices("seed-")
+            .filter(|(at, _)| !text[*at..].starts_with(&format!("seed-{seed}-")));
+        // A mutation may have hit the number itself; then no other answer has it either.
+        assert!(others.count() <= 1, "seed {seed}: {text}");
+    }
+    crate::common::eventually("nothing is left behind", async || {
+        gateway.status().await.nodes.iter().all(|node| node.in_flight == 0)
+    })
+    .await;
 }
