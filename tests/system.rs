@@ -605,7 +605,7 @@ async fn a_stuck_request_is_cut_after_the_grace_time() {
     let said = process.stderr();
     assert!(said.contains("the grace time is over") && said.contains("ending=\"cut\""), "{said}");
     let answer = stuck.join_next().await.expect("one").expect("no panic");
-    assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     // It came back from an orderly stop: nothing is in doubt.
     let mut process = Process::spawn_with(directory.path(), &arguments, &[]);
     let status = process.ready().await;

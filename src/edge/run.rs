@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::Gate;
 use super::accept::{Slots, accept};
 use crate::fence::Order;
-use crate::model::limits::TICK;
+use crate::model::limits::{LAST_WORDS_TIME, TICK};
 use crate::proxy::{self, Worker, WorkerParts};
 
 /// A running worker.
@@ -107,9 +107,13 @@ async fn leave(worker: &Rc<Worker>, connections: &TaskTracker, grace: Duration) 
         connections = worker.clients(),
         "the grace time is over: what is left is cut"
     );
-    worker.cut_everything();
-    // The tasks see their sockets end; one that does not is ended with its runtime.
-    let _ = timeout(Duration::from_secs(1), connections.wait()).await;
+    worker.cut_attempts();
+    // Who waits for an answer that will not come is told so.
+    if timeout(LAST_WORDS_TIME, connections.wait()).await.is_err() {
+        worker.cut_clients();
+        // The tasks see their sockets end; one that does not is ended with its runtime.
+        let _ = timeout(Duration::from_secs(1), connections.wait()).await;
+    }
     Leaving::Cut
 }
 

@@ -217,6 +217,8 @@ pub const TUNNEL_SCRATCH_BYTES: usize = 64 * 1024;
 
 // --- the edge ------------------------------------------------------------------------------------
 
+/// When the grace time of a stop is over, clients are told that they are not served; this long.
+pub const LAST_WORDS_TIME: Duration = Duration::from_millis(500);
 /// A client that has finished sending may have left: its answer is waited for this long.
 pub const HALF_CLOSE_TIME: Duration = Duration::from_millis(500);
 /// A closing connection that still sends is read, so that our last answer is not lost to a reset,

@@ -69,8 +69,11 @@ impl Forward {
     ) -> Response {
         let Self { worker, client, mut journey, .. } = *self;
         let own = match error {
-            ForwardError::NoNode(_) | ForwardError::Cut => Own::Notice(worker.why_notice()),
-            ForwardError::Connect | ForwardError::NoAnswer | ForwardError::BadAnswer => {
+            // Nothing was written anywhere: to the client there just is no node.
+            ForwardError::NoNode(_) | ForwardError::Connect | ForwardError::Cut => {
+                Own::Notice(worker.why_notice())
+            }
+            ForwardError::NoAnswer | ForwardError::BadAnswer => {
                 Own::Error(StatusCode::BAD_GATEWAY, Side::Node)
             }
             ForwardError::HeadTimeout => Own::Error(StatusCode::GATEWAY_TIMEOUT, Side::Node),

@@ -210,6 +210,7 @@ impl Forward {
             return Outcome::Again(request);
         }
         attempt.writes(connection.stream(), &self.client, self.asked.facts.guard);
+        self.journey.is_at(node);
         let (client, version) = (self.client.clone(), self.asked.version);
         let hint = move |head| answer::pass_hint(&client, version, head);
         match upstream::send(connection, request, hint).await {

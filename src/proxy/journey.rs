@@ -91,6 +91,11 @@ impl Journey {
         self.class = class;
     }
 
+    /// A node gets it: whoever leaves from here on has left that node.
+    pub fn is_at(&mut self, node: NodeIndex) {
+        self.node = Some(node);
+    }
+
     pub fn class(&self) -> RequestClass {
         self.class
     }

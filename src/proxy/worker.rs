@@ -283,11 +283,15 @@ impl Worker {
         }
     }
 
-    /// Ends what is left: every request and every connection.
-    pub fn cut_everything(&self) {
+    /// Ends every request at its node; their clients get their last words.
+    pub fn cut_attempts(&self) {
         for (_, attempt) in &*self.attempts.borrow() {
             attempt.cut(CutCause::Switch);
         }
+    }
+
+    /// Ends every connection of a client.
+    pub fn cut_clients(&self) {
         for (_, client) in &*self.clients.borrow() {
             client.stream.cut();
         }
