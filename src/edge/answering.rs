@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use http_body::Frame;
 
 use crate::http1::{self, Lines, RequestHead};
-use crate::proxy::{Client, Response, ResponseBody, Worker};
+use crate::proxy::{Client, Ending, Response, ResponseBody, Worker};
 use crate::upstream::Unsent;
 
 /// What of a request decides how its answer is written.
@@ -187,9 +187,12 @@ impl Answering {
         self.framing = Framing::Ended;
     }
 
-    /// Would what was written look whole to the client if the connection just ended?
-    pub fn ends_with_connection(&self) -> bool {
-        self.framing == Framing::UntilClose
+    /// What an end of the connection means while this is written.
+    pub fn ending(&self) -> Ending {
+        match self.framing {
+            Framing::UntilClose => Ending::LooksWhole,
+            Framing::Sized | Framing::Chunked | Framing::Ended => Ending::Plain,
+        }
     }
 }
 
@@ -206,6 +209,10 @@ fn framing(
     let bodiless = status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if bodiless {
+        if status != StatusCode::NOT_MODIFIED {
+            // RFC 9110 section 8.6 has no length there, whatever a node says.
+            headers.remove(&CONTENT_LENGTH);
+        }
         return Framing::Ended;
     }
     if let ResponseBody::Ready(bytes) = body {

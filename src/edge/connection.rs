@@ -16,9 +16,9 @@ use super::answering::{After, Answering, Asking, Broken};
 use crate::http1::RequestHead;
 use crate::model::limits::{DISCARD_BYTES_MAX, HALF_CLOSE_TIME, LINGER_BYTES_MAX, LINGER_TIME};
 use crate::proxy::{
-    self, Client, ClientPhase, InboundError, Left, Peer, Response, Upgrade, Worker,
+    self, Client, ClientPhase, Ending, InboundError, Left, Peer, Response, Upgrade, Worker,
 };
-use crate::upstream::Stream;
+use crate::upstream::{Stream, Waiting};
 
 /// Serves a connection to its end. `_slot` is its place under the cap.
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, _slot: Slot) {
@@ -57,6 +57,8 @@ struct Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        // One that nobody came to run: it holds the client, and the client it.
+        drop(self.client.take_tunnel());
         self.worker.remove_client(self.key);
         self.worker.metrics.client_closed();
     }
@@ -135,10 +137,22 @@ impl Session {
         match worked.await {
             Ok(done) => Ok(done),
             Err(Left::Broken) => Err(End::Over),
-            Err(Left::Finished) => {
-                // Rare, and large: no connection carries it all its life.
-                let last = Box::pin(timeout(HALF_CLOSE_TIME, poll_fn(work)));
-                last.await.map_err(|_| End::Over)
+            // Rare, and large: no connection carries it all its life.
+            Err(Left::Finished) => Box::pin(self.a_moment_more(work)).await,
+        }
+    }
+
+    /// Goes on with `work`, for as long as the client takes what comes of it.
+    async fn a_moment_more<T>(
+        &self,
+        mut work: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Result<T, End> {
+        let mut takings = self.client.takings();
+        loop {
+            match timeout(HALF_CLOSE_TIME, poll_fn(&mut work)).await {
+                Ok(done) => return Ok(done),
+                Err(_) if takings != self.client.takings() => takings = self.client.takings(),
+                Err(_) => return Err(End::Over),
             }
         }
     }
@@ -148,25 +162,27 @@ impl Session {
         let inbound = &self.client.inbound;
         // What a client sent behind a handshake that is refused could be the other protocol's: it
         // is no request (CVE-2026-2833). And a body that waits for leave may come or not.
-        let in_doubt = *upgrade != Upgrade::None && inbound.has_bytes() || inbound.owes_continue();
-        in_doubt || self.worker.is_stopping()
+        let spoke = inbound.has_bytes() || self.client.stream.waiting() == Waiting::Something;
+        let handshake = *upgrade != Upgrade::None && spoke;
+        let waits = inbound.owes_continue() && !inbound.has_bytes();
+        handshake || waits || inbound.is_broken() || self.worker.is_stopping()
     }
 
     /// Writes an answer; tells what becomes of the connection.
     async fn answer(&self, response: Response, asking: Asking) -> Result<After, End> {
         let mut answering = Answering::new(response, asking);
-        let answered =
-            self.while_there(|cx| answering.poll(cx, &self.client, &self.worker)).await?;
-        match answered {
+        let ending = answering.ending();
+        self.client.answer_ends(ending);
+        let answered = self.while_there(|cx| answering.poll(cx, &self.client, &self.worker)).await;
+        if !matches!(answered, Ok(Ok(()))) && ending == Ending::LooksWhole {
+            self.client.stream.reset_on_close();
+            return Err(End::Over);
+        }
+        self.client.answer_ends(Ending::Plain);
+        match answered? {
             Ok(()) => Ok(answering.after),
             Err(Broken::Client) => Err(End::Over),
-            Err(Broken::Source) => {
-                if answering.ends_with_connection() {
-                    self.client.stream.reset_on_close();
-                    return Err(End::Over);
-                }
-                Err(End::Said)
-            }
+            Err(Broken::Source) => Err(End::Said),
         }
     }
 

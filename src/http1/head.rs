@@ -51,8 +51,7 @@ impl RequestHead {
 
     /// Does it wait to be told to send its body? (RFC 9110 section 10.1.1)
     pub fn expects_continue(&self) -> bool {
-        let expects = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
-        self.version == Version::HTTP_11 && self.headers.get(&EXPECT).is_some_and(expects)
+        self.version == Version::HTTP_11 && lists(&self.headers, &EXPECT, b"100-continue")
     }
 }
 
@@ -99,6 +98,10 @@ fn parse_request(head: &Bytes) -> Result<RequestHead, Malformed> {
     whole(parsed, head.len())?;
     let method = Method::from_bytes(request.method.unwrap_or_default().as_bytes());
     let target = head.slice_ref(request.path.unwrap_or_default().as_bytes());
+    if target.contains(&b'#') {
+        // RFC 9112 section 3.2 has no fragment; some cut it off, some do not.
+        return Err(Malformed::Head("the target"));
+    }
     let version = match request.version {
         Some(0) => Version::HTTP_10,
         _ => Version::HTTP_11,
@@ -321,6 +324,7 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a\0\r\n\r\n",
             "GET /\x7f HTTP/1.1\r\n\r\n",
             "G(T / HTTP/1.1\r\n\r\n",
+            "GET /a#b HTTP/1.1\r\n\r\n",
             "PRI * HTTP/2.0\r\n\r\n",
         ] {
             assert!(take_request_head(&mut BytesMut::from(wrong)).is_err(), "{wrong:?}");

@@ -16,7 +16,7 @@ pub use head::{
     RequestHead, ResponseHead, put_request_head, put_status_line, says_close, take_request_head,
     take_response_head,
 };
-pub use lines::{Lines, elements, is, put_line};
+pub use lines::{Lines, elements, is};
 
 use crate::model::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 

@@ -87,7 +87,11 @@ impl Forward {
                 Own::Error(StatusCode::BAD_REQUEST, Side::Client)
             }
         };
-        let response = own.response(&worker, &journey);
+        let mut response = own.response(&worker, &journey);
+        if matches!(error, ForwardError::Body(_)) {
+            // What is left of it, if anything, is no beginning of another request.
+            response.headers.set(CONNECTION, HeaderValue::from_static("close"));
+        }
         journey.own_answer(&response, node);
         client.request_ended(worker.now_ms());
         response
@@ -160,17 +164,19 @@ pub fn malformed(worker: &Rc<Worker>, client: &Rc<Client>, malformed: Malformed)
 
 /// Sends a 1xx head on at once: nothing of ours is in the socket's way while a request has no
 /// response head, or else the client is slow and does without. 100 and 101 have other ways.
-pub(super) fn pass_hint(client: &Client, version: Version, (status, headers): SentInformational) {
+pub(super) fn pass_hint(
+    client: &Client,
+    version: Version,
+    (status, mut headers): SentInformational,
+) {
     let hint = status != StatusCode::CONTINUE && status != StatusCode::SWITCHING_PROTOCOLS;
     if !hint || version != Version::HTTP_11 || client.is_write_blocked() {
         return;
     }
     let mut head = Vec::new();
     http1::put_status_line(&mut head, status);
-    for (name, value) in headers.iter().filter(|(name, _)| !headers::is_hop_by_hop(name)) {
-        http1::put_line(&mut head, name, value);
-    }
-    head.extend_from_slice(b"\r\n");
+    headers::hint(&mut headers);
+    headers.put(&mut head);
     if client.stream.write_now(&head).is_ok_and(|written| written < head.len()) {
         // Half a head cannot be taken back, and what follows would be read as its rest.
         client.stream.cut();

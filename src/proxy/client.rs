@@ -67,6 +67,18 @@ pub struct Client {
     body_bytes: Cell<u64>,
     waker: RefCell<Option<Waker>>,
     tunnel: RefCell<Option<Tunnel>>,
+    /// How many times the client has taken bytes of ours.
+    takings: Cell<u64>,
+    ending: Cell<Ending>,
+}
+
+/// What an end of the connection in order means to the client now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// That something is missing, or nothing at all.
+    Plain,
+    /// That the answer is whole: it has no length and no chunks.
+    LooksWhole,
 }
 
 /// Do write stalls end this connection?
@@ -102,6 +114,8 @@ impl Client {
             body_bytes: Cell::new(0),
             waker: RefCell::new(None),
             tunnel: RefCell::new(None),
+            takings: Cell::new(0),
+            ending: Cell::new(Ending::Plain),
         })
     }
 
@@ -144,10 +158,30 @@ impl Client {
     }
 
     pub fn write_moved(&self, now_ms: u64) {
+        self.takings.set(self.takings.get() + 1);
         if self.write_blocked_ms.replace(0) != 0 {
             // The tail of an answer still flowed: the quiet between requests begins now.
             self.since_ms.set(now_ms);
         }
+    }
+
+    /// Grows while the client takes what it is sent.
+    pub fn takings(&self) -> u64 {
+        self.takings.get()
+    }
+
+    /// An answer begins whose end the client finds like this.
+    pub fn answer_ends(&self, ending: Ending) {
+        self.ending.set(ending);
+    }
+
+    /// Ends the connection at once. What was sent so far must not look whole.
+    pub fn cut(&self) {
+        match self.ending.get() {
+            Ending::Plain => self.stream.cut(),
+            Ending::LooksWhole => self.stream.cut_by_reset(),
+        }
+        self.wake();
     }
 
     pub fn is_write_blocked(&self) -> bool {
@@ -248,7 +282,7 @@ impl Client {
             self.stream.stop_reading();
         }
         if self.patience.get() == Patience::Limited && stalled(self.write_blocked_ms.get()) {
-            self.stream.cut();
+            self.cut();
         }
     }
 }

@@ -53,6 +53,7 @@ pub fn look(head: &RequestHead, settings: &Settings) -> Result<Asked, Refusal> {
     if head.method == Method::CONNECT || head.method == Method::TRACE {
         return Err(Refusal::Method);
     }
+    check_target(head)?;
     check_host(head)?;
     let body = http1::of_request(head.version, &head.headers)?;
     if let (Some(limit), BodyLength::Sized(length)) = (settings.request_body_max, body)
@@ -110,6 +111,16 @@ fn method(method: &http::Method) -> nocobase::Method {
 }
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
+/// RFC 9112 section 3.2: a path or a whole URL; `*` asks about the server as such.
+fn check_target(head: &RequestHead) -> Result<(), Refusal> {
+    let authority_alone = head.target.scheme().is_none() && head.target.authority().is_some();
+    let asterisk = head.target.path() == "*";
+    if authority_alone || asterisk && head.method != Method::OPTIONS {
+        return Err(Refusal::Malformed("the target is no path"));
+    }
+    Ok(())
+}
 
 /// RFC 9112 section 3.2: exactly one Host from a client that speaks HTTP/1.1.
 fn check_host(head: &RequestHead) -> Result<(), Refusal> {

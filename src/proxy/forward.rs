@@ -132,6 +132,16 @@ struct Trail {
     tried: Tried,
     /// How the last one failed.
     last: Option<ForwardError>,
+    pool: PoolUse,
+}
+
+/// May an attempt go over a connection that was used before?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum PoolUse {
+    #[default]
+    Allowed,
+    /// One of them failed already.
+    Avoided,
 }
 
 /// What one attempt came to.
@@ -186,7 +196,10 @@ impl Forward {
     ) -> Outcome {
         let node = attempt.node();
         failpoint::pause("forward.connect").await;
-        let idle = self.pooled(node);
+        let idle = match trail.pool {
+            PoolUse::Allowed => self.pooled(node),
+            PoolUse::Avoided => None,
+        };
         let pooled = idle.is_some();
         let connection = match idle {
             Some(connection) => Ok(connection),
@@ -236,6 +249,11 @@ impl Forward {
                     ExchangeError::Malformed(_) => ForwardError::BadAnswer,
                     _ => ForwardError::NoAnswer,
                 };
+                if pooled && self.was_stale(&attempt, &request) {
+                    self.worker.metrics.stale_replaced(node);
+                    trail.pool = PoolUse::Avoided;
+                    return Outcome::Again(request);
+                }
                 self.unanswered(&attempt, error, request, trail)
             }
         }
@@ -254,6 +272,15 @@ impl Forward {
             return Outcome::Again(request);
         }
         Outcome::Failed(error, None)
+    }
+
+    /// A connection from the pool ended instead of answering: most likely its node had closed it
+    /// already. What may run twice is sent once more, over a new one, to whichever node it is.
+    fn was_stale(&self, attempt: &Attempt, request: &Request<RequestBody>) -> bool {
+        attempt.state.was_cut().is_none()
+            && self.client.body_fault().is_none()
+            && self.may_run_twice(request)
+            && self.worker.retries.borrow_mut().take()
     }
 
     /// The request was written, and no response head came.

@@ -219,6 +219,11 @@ fn parse_address(element: &str) -> Option<IpAddr> {
     element.parse().ok().or_else(with_port).or_else(bracketed).map(unmapped)
 }
 
+/// The lines of an informational head as the client gets them.
+pub fn hint(headers: &mut Lines) {
+    strip(headers, |name| is_hop_by_hop(name) || is(name, "content-length"));
+}
+
 /// The head of a node's response as the client gets it.
 pub fn towards_client(headers: &mut Lines, id: &HeaderValue) {
     strip(headers, |name| {
@@ -328,7 +333,11 @@ pub fn origin_form(uri: Uri, headers: &mut Lines) -> Uri {
         headers.set(HOST, host);
     }
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    path.parse().unwrap_or_default()
+    match path.starts_with('/') {
+        true => path.parse().unwrap_or_default(),
+        // `http://host?query` has an empty path.
+        false => format!("/{path}").parse().unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]
@@ -418,5 +427,7 @@ mod tests {
         let uri = origin_form("http://example.org:81/a?b=c".parse().expect("a URI"), &mut headers);
         assert_eq!(uri.to_string(), "/a?b=c");
         assert_eq!(headers.text(&HOST), Some("example.org:81"));
+        let uri = origin_form("http://example.org?b=c".parse().expect("a URI"), &mut headers);
+        assert_eq!(uri.to_string(), "/?b=c");
     }
 }

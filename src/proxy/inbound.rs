@@ -31,6 +31,8 @@ pub struct Inbound {
     read: RefCell<BytesMut>,
     body: RefCell<BodyDecoder>,
     permission: Cell<Permission>,
+    /// A body could not be read: nobody knows where the next request begins.
+    broken: Cell<bool>,
 }
 
 /// How a client left while its request was served.
@@ -60,6 +62,7 @@ impl Inbound {
             read: RefCell::default(),
             body: RefCell::new(BodyDecoder::new(BodyLength::None)),
             permission: Cell::new(Permission::NotAsked),
+            broken: Cell::new(false),
         }
     }
 
@@ -98,7 +101,12 @@ impl Inbound {
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, InboundError>>> {
-        self.poll_piece(cx).map(Result::transpose)
+        if self.broken.get() {
+            return Poll::Ready(Some(Err(InboundError::Closed)));
+        }
+        let polled = self.poll_piece(cx);
+        self.broken.set(matches!(polled, Poll::Ready(Err(_))));
+        polled.map(Result::transpose)
     }
 
     fn poll_piece(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, InboundError>> {
@@ -165,6 +173,11 @@ impl Inbound {
     /// Has the request been read to its end?
     pub fn is_body_ended(&self) -> bool {
         self.body.borrow().is_ended()
+    }
+
+    /// Can nothing that follows be trusted?
+    pub fn is_broken(&self) -> bool {
+        self.broken.get()
     }
 
     /// Does the client still wait for leave to send its body? After a final answer nobody can tell

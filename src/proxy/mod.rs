@@ -21,7 +21,7 @@ mod worker;
 
 pub use answer::malformed;
 pub use body::{Response, ResponseBody, poll_discard};
-pub use client::{Client, ClientPhase, Peer};
+pub use client::{Client, ClientPhase, Ending, Peer};
 pub use drain::{close_all_tunnels, leave_lost_nodes, obey};
 pub use forward::{Served, serve};
 pub use headers::{Upgrade, upgrade_asked};

@@ -293,7 +293,7 @@ impl Worker {
     /// Ends every connection of a client.
     pub fn cut_clients(&self) {
         for (_, client) in &*self.clients.borrow() {
-            client.stream.cut();
+            client.cut();
         }
     }
 

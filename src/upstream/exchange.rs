@@ -146,7 +146,7 @@ impl<B> Exchange<B> {
         connection: NodeConnection,
         sending: Sending<B>,
     ) -> Self {
-        let keeps_alive = head.keeps_alive();
+        let keeps_alive = head.keeps_alive() && length != BodyLength::UntilClose;
         let body = BodyDecoder::new(length);
         Self { head, rest: ResponseStream { connection, sending, body, keeps_alive } }
     }

@@ -1,7 +1,7 @@
 //! A TCP connection with two holders on one thread: the HTTP engine that reads and writes it, and
 //! the worker that may have to look at it or cut it from outside.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::Shutdown;
 use std::pin::Pin;
@@ -24,7 +24,14 @@ thread_local! {
 
 /// A shared handle; the connection closes with the last one.
 #[derive(Clone, Debug)]
-pub struct Stream(Rc<RefCell<TcpStream>>);
+pub struct Stream(Rc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    socket: RefCell<TcpStream>,
+    /// By us: then the end that a reader finds is not the peer's.
+    is_cut: Cell<bool>,
+}
 
 /// What waits in a socket that should be silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,26 +43,39 @@ pub enum Waiting {
 
 impl Stream {
     pub fn new(stream: TcpStream) -> Self {
-        Self(Rc::new(RefCell::new(stream)))
+        Self(Rc::new(Shared { socket: RefCell::new(stream), is_cut: Cell::new(false) }))
     }
 
-    /// Ends the connection at once, in both directions. Whoever reads it sees its end; whoever
-    /// writes gets an error: after this call no byte of ours goes to the peer.
+    /// Ends the connection at once, in both directions. Whoever reads or writes it gets an error:
+    /// after this call no byte of ours goes to the peer, and its end is not taken for the peer's.
     pub fn cut(&self) {
+        self.0.is_cut.set(true);
         // The peer may have gone already; then there is nothing left to cut.
-        let _ = SockRef::from(&*self.0.borrow()).shutdown(Shutdown::Both);
+        let _ = SockRef::from(&*self.0.socket.borrow()).shutdown(Shutdown::Both);
+    }
+
+    /// As [`Self::cut`], but the peer does not see an end in order: the connection is reset when
+    /// its last handle goes. Who only waits to write is not woken by it.
+    pub fn cut_by_reset(&self) {
+        self.0.is_cut.set(true);
+        self.reset_on_close();
+        let _ = SockRef::from(&*self.0.socket.borrow()).shutdown(Shutdown::Read);
+    }
+
+    fn while_whole(&self) -> io::Result<()> {
+        if self.0.is_cut.get() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
 
     /// Pretends towards our own reader that the peer has finished; answers can still be written.
     pub fn stop_reading(&self) {
-        let _ = SockRef::from(&*self.0.borrow()).shutdown(Shutdown::Read);
+        let _ = SockRef::from(&*self.0.socket.borrow()).shutdown(Shutdown::Read);
     }
 
     /// Asks the kernel, not the runtime's last news: a connection that its node closed a moment
     /// ago is found out here.
     pub fn waiting(&self) -> Waiting {
         let mut byte = [std::mem::MaybeUninit::uninit(); 1];
-        match SockRef::from(&*self.0.borrow()).peek(&mut byte) {
+        match SockRef::from(&*self.0.socket.borrow()).peek(&mut byte) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Waiting::Nothing,
             Ok(_) | Err(_) => Waiting::Something,
         }
@@ -77,7 +97,7 @@ impl Stream {
             scratch.resize(HEAD_SCRATCH_BYTES, 0);
             let scratch = scratch.get_mut(..room).unwrap_or_default();
             let mut read = ReadBuf::new(scratch);
-            ready!(Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, &mut read))?;
+            ready!(Pin::new(&mut self.clone()).poll_read(cx, &mut read))?;
             buffer.extend_from_slice(read.filled());
             Poll::Ready(Ok(read.filled().len()))
         })
@@ -91,21 +111,21 @@ impl Stream {
         buffer: &mut BytesMut,
         room: usize,
     ) -> Poll<io::Result<usize>> {
-        ready!(self.0.borrow().poll_read_ready(cx))?;
+        ready!(self.0.socket.borrow().poll_read_ready(cx))?;
         buffer.reserve(room);
-        poll_read_buf(Pin::new(&mut *self.0.borrow_mut()), cx, buffer)
+        poll_read_buf(Pin::new(&mut self.clone()), cx, buffer)
     }
 
     /// Makes the close that follows a reset: for an answer that would look whole otherwise.
     pub fn reset_on_close(&self) {
         // A peer that has gone needs no telling.
-        let _ = SockRef::from(&*self.0.borrow()).set_linger(Some(Duration::ZERO));
+        let _ = SockRef::from(&*self.0.socket.borrow()).set_linger(Some(Duration::ZERO));
     }
 
     /// Writes what the socket takes right now; for the last words on a connection that has no
     /// engine left to speak through.
     pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.borrow().try_write(bytes)
+        self.0.socket.borrow().try_write(bytes)
     }
 }
 
@@ -115,7 +135,8 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, buf)
+        self.while_whole()?;
+        Pin::new(&mut *self.0.socket.borrow_mut()).poll_read(cx, buf)
     }
 }
 
@@ -125,7 +146,8 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, bytes)
+        self.while_whole()?;
+        Pin::new(&mut *self.0.socket.borrow_mut()).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -133,7 +155,8 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_write_vectored(cx, slices)
+        self.while_whole()?;
+        Pin::new(&mut *self.0.socket.borrow_mut()).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -145,6 +168,6 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_shutdown(cx)
+        Pin::new(&mut *self.0.socket.borrow_mut()).poll_shutdown(cx)
     }
 }

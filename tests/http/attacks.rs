@@ -154,6 +154,9 @@ async fn control_bytes_and_folded_lines_are_refused() {
         ("a blank in the target", "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n".into()),
         ("no version", "GET /a\r\nHost: a\r\n\r\n".into()),
         ("a version we do not know", "GET /a HTTP/3.1\r\nHost: a\r\n\r\n".into()),
+        ("an authority as target", "GET a.test HTTP/1.1\r\nHost: a\r\n\r\n".into()),
+        ("an asterisk as target", "GET * HTTP/1.1\r\nHost: a\r\n\r\n".into()),
+        ("a fragment", "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n".into()),
         ("an odd method", "GE\x01T /a HTTP/1.1\r\nHost: a\r\n\r\n".into()),
     ];
     refused(&cases, 400).await;
@@ -189,6 +192,24 @@ async fn the_preface_of_http_2_is_no_request() {
     let answer = client.rest().await;
     assert!(!answer.starts_with(b"HTTP/1.1 2"), "{:?}", String::from_utf8_lossy(&answer));
     assert_eq!(nodes[0].hits(), 0);
+}
+
+#[tokio::test]
+async fn nothing_follows_a_body_that_could_not_be_read() {
+    let (nodes, gateway) = gateway(1, |_| {}).await;
+    for body in
+        ["5\r\nhello\r\n0\r\nbad trailer\r\n\r\n", "5\r\nhello\r\n0\r\n: x\r\n\r\n", "x\r\n"]
+    {
+        nodes[0].clear_records();
+        let mut client = Peer::connect(gateway.address).await;
+        let head = "POST /__test/echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        client.say(format!("{head}{body}\r\n{SMUGGLED}")).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.header("connection")), (400, Some("close")), "{body:?}");
+        assert!(client.rest().await.is_empty(), "{body:?}");
+        let smuggled = nodes[0].records().iter().any(|record| record.target.contains("smuggled"));
+        assert!(!smuggled, "{body:?}");
+    }
 }
 
 #[tokio::test]

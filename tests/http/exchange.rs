@@ -4,6 +4,7 @@ use drawspan::standin::{Record, StandIn};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::peer::{Peer, Whole, gateway, get, post};
+use crate::raw_node::{self, RawNode};
 
 #[tokio::test]
 async fn connections_are_kept_on_both_sides() {
@@ -82,6 +83,24 @@ async fn answers_without_a_body_leave_the_connection_in_step() {
     assert_eq!(client.rest().await, b"", "bytes that nobody asked for");
     let asked = |record: &Record| !record.is_probe() && record.method == "HEAD";
     assert_eq!(nodes[0].records().iter().filter(|record| asked(record)).count(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_that_can_have_no_body_names_no_length() {
+    let node = RawNode::start(|mut peer, _| async move {
+        let hint = "HTTP/1.1 103 Early Hints\r\nContent-Length: 9\r\nConnection: X-Own\r\nX-Own: 1\r\nLink: </a>\r\n\r\n";
+        peer.say(hint).await;
+        peer.say("HTTP/1.1 204 No Content\r\nContent-Length: 9\r\nConnection: close\r\n\r\n").await;
+    })
+    .await;
+    let gateway = raw_node::gateway_over(&[&node], |_| {}).await;
+    let mut client = Peer::connect(gateway.address).await;
+    client.say(get("/a")).await;
+    let hint = client.head().await;
+    assert!(hint.starts_with("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n"), "{hint}");
+    assert!(!hint.to_ascii_lowercase().contains("x-own") && !hint.contains("Length"), "{hint}");
+    let answer = client.answer_to_head().await;
+    assert_eq!((answer.status, answer.header("content-length")), (204, None));
 }
 
 #[tokio::test]

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drawspan::standin::Outcome;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 
-use crate::common::eventually;
+use crate::common::{self, eventually};
 use crate::peer::{Peer, Whole, gateway, get};
 use crate::raw_node::{self, RawNode};
 
@@ -310,4 +311,36 @@ async fn an_event_stream_may_be_silent_whatever_was_asked_for() {
     let mut client = Peer::connect(gateway.address).await;
     let answer = client.ask(&get("/api/chat:ask")).await;
     assert_eq!((answer.text().as_str(), answer.whole), ("data: late\n\n", Whole::Yes));
+}
+
+/// An answer without a length, of which a piece comes and no end.
+async fn endless() -> RawNode {
+    RawNode::start(|mut peer, _| async move {
+        peer.say("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\npiece").await;
+        peer.rest().await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_answer_that_lasts_until_its_connection_ends_never_looks_whole_when_it_is_cut() {
+    let node = endless().await;
+    let gateway =
+        raw_node::gateway_over(&[&node], |config| config.timeouts.body_stall = SHORT).await;
+    let mut client = Peer::connect(gateway.address).await;
+    let answer = client.ask(&get("/page")).await;
+    assert_eq!((answer.text().as_str(), answer.whole), ("piece", Whole::No));
+    // HTTP/1.0 knows no chunks: only a reset tells it from the end.
+    let mut old = tokio::net::TcpStream::connect(gateway.address).await.expect("somebody accepts");
+    old.write_all(b"GET /page HTTP/1.0\r\n\r\n").await.expect("written");
+    let mut text = Vec::new();
+    let end = old.read_to_end(&mut text).await;
+    assert_eq!(end.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset));
+
+    let cut = raw_node::gateway_over(&[&node], |_| {}).await;
+    let mut client = Peer::connect(cut.address).await;
+    client.say(get("/page")).await;
+    let head = client.head().await;
+    common::switch(&cut.client, "maintenance", "0s").await.expect("raised");
+    assert_eq!(client.body_of(head).await.whole, Whole::No);
 }

@@ -164,6 +164,24 @@ async fn a_node_that_fails_five_in_a_row_is_passed_over_and_the_last_one_never()
 }
 
 #[tokio::test]
+async fn what_may_run_twice_outlives_a_stale_connection_to_the_only_node() {
+    let node = RawNode::start(|mut peer, _| async move {
+        // It keeps the connection, by its words; what comes next finds it gone.
+        peer.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        peer.try_head().await;
+    })
+    .await;
+    let gateway = raw_node::gateway_over(&[&node], health_sleeps).await;
+    let mut client = Peer::connect(gateway.address).await;
+    for _ in 0..4 {
+        assert_eq!(client.ask(&get("/assets/a.js")).await.text(), "ok");
+    }
+    let status = client.ask(&post("/api/a:b", "x")).await.status;
+    assert_eq!(status, 502, "it may have run");
+    assert!(!gateway.status().await.nodes[0].ejected);
+}
+
+#[tokio::test]
 async fn a_status_never_ejects_for_clients_could_provoke_it() {
     let (_nodes, gateway) = gateway(2, health_sleeps).await;
     let mut client = Peer::connect(gateway.address).await;
