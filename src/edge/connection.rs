@@ -16,7 +16,8 @@ use super::answering::{After, Answering, Asking, Broken};
 use crate::http1::RequestHead;
 use crate::model::limits::{DISCARD_BYTES_MAX, HALF_CLOSE_TIME, LINGER_BYTES_MAX, LINGER_TIME};
 use crate::proxy::{
-    self, Client, ClientPhase, Ending, InboundError, Left, Peer, Response, Upgrade, Worker,
+    self, Client, ClientPhase, Ending, InboundError, Left, Peer, Response, Undiscarded, Upgrade,
+    Worker,
 };
 use crate::upstream::{Stream, Waiting};
 
@@ -162,10 +163,11 @@ impl Session {
         let inbound = &self.client.inbound;
         // What a client sent behind a handshake that is refused could be the other protocol's: it
         // is no request (CVE-2026-2833). And a body that waits for leave may come or not.
-        let spoke = inbound.has_bytes() || self.client.stream.waiting() == Waiting::Something;
-        let handshake = *upgrade != Upgrade::None && spoke;
-        let waits = inbound.owes_continue() && !inbound.has_bytes();
-        handshake || waits || inbound.is_broken() || self.worker.is_stopping()
+        let spoke = || inbound.has_bytes() || self.client.stream.waiting() == Waiting::Something;
+        let handshake = *upgrade != Upgrade::None && spoke();
+        let endless = inbound.body_left().is_some_and(|left| DISCARD_BYTES_MAX < left);
+        let in_doubt = handshake || inbound.owes_continue() || inbound.is_broken();
+        in_doubt || endless || self.worker.is_stopping()
     }
 
     /// Writes an answer; tells what becomes of the connection.
@@ -201,9 +203,12 @@ impl Session {
         }
         self.client.enter(ClientPhase::Busy, self.worker.now_ms());
         let mut left = DISCARD_BYTES_MAX;
-        poll_fn(|cx| proxy::poll_discard(&self.client, &self.worker, &mut left, cx))
-            .await
-            .map_err(|_| End::Said)?;
+        let discarded = poll_fn(|cx| match self.worker.is_closing_idle() {
+            // For nobody's sake would a stop wait for it.
+            true => Poll::Ready(Err(Undiscarded)),
+            false => proxy::poll_discard(&self.client, &self.worker, &mut left, cx),
+        });
+        discarded.await.map_err(|Undiscarded| End::Said)?;
         self.client.request_ended(self.worker.now_ms());
         Ok(())
     }

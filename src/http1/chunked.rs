@@ -44,7 +44,7 @@ pub(super) struct ChunkedDecoder {
 enum At {
     Size {
         value: u64,
-        digits: Digits,
+        digits: u8,
     },
     /// Blanks behind a size: only an extension may follow.
     Blank {
@@ -65,33 +65,54 @@ enum At {
     End,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Digits {
-    None,
-    Some,
-}
+const SIZE: At = At::Size { value: 0, digits: 0 };
 
-const SIZE: At = At::Size { value: 0, digits: Digits::None };
+/// As many as the longest size has; more could only be zeros in front.
+const SIZE_DIGITS_MAX: u8 = 16;
+
+/// Chunks smaller than this are put together, up to this.
+const SMALL_CHUNK_BYTES: usize = 4 * 1024;
 
 impl ChunkedDecoder {
     pub(super) const fn new() -> Self {
         Self { at: SIZE, extension_bytes: 0 }
     }
 
-    /// Takes the next piece off `buffer`.
+    /// Takes the next piece off `buffer`: a chunk, what is there of it, or several small ones.
     pub(super) fn decode(&mut self, buffer: &mut BytesMut) -> Result<Decoded, Malformed> {
+        let Some(first) = self.data(buffer)? else {
+            return match self.at {
+                At::End => Ok(Decoded::End),
+                At::Trailers => self.trailers(buffer),
+                _ => Ok(Decoded::More),
+            };
+        };
+        if SMALL_CHUNK_BYTES <= first.len() {
+            return Ok(Decoded::Data(first));
+        }
+        // Each piece costs a write: a body of tiny chunks is put together.
+        let mut gathered = BytesMut::from(&first[..]);
+        while gathered.len() < SMALL_CHUNK_BYTES
+            && let Some(next) = self.data(buffer)?
+        {
+            gathered.extend_from_slice(&next);
+        }
+        Ok(Decoded::Data(gathered.freeze()))
+    }
+
+    /// The next bytes of data; `None` where there are none in `buffer`, or none before the end.
+    fn data(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, Malformed> {
         loop {
             match self.at {
-                At::End => return Ok(Decoded::End),
-                At::Trailers => return self.trailers(buffer),
+                At::End | At::Trailers => return Ok(None),
                 At::Data { left } => {
-                    let Some(data) = take(buffer, left) else { return Ok(Decoded::More) };
+                    let Some(data) = take(buffer, left) else { return Ok(None) };
                     let left = left - data.len() as u64;
                     self.at = if left == 0 { At::DataReturn } else { At::Data { left } };
-                    return Ok(Decoded::Data(data));
+                    return Ok(Some(data));
                 }
                 _ => {
-                    let Some(&byte) = buffer.first() else { return Ok(Decoded::More) };
+                    let Some(&byte) = buffer.first() else { return Ok(None) };
                     self.at = self.step(byte)?;
                     buffer.advance(1);
                 }
@@ -102,13 +123,15 @@ impl ChunkedDecoder {
     /// One byte of what stands around the data.
     fn step(&mut self, byte: u8) -> Result<At, Malformed> {
         Ok(match (self.at, byte) {
-            (At::Size { value, .. }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+            (At::Size { value, digits }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F')
+                if digits < SIZE_DIGITS_MAX =>
+            {
                 let digit = char::from(byte).to_digit(16).map_or(0, u64::from);
                 let value = value.checked_mul(16).and_then(|value| value.checked_add(digit));
                 let value = value.ok_or(Malformed::Chunk("a size that no body has"))?;
-                At::Size { value, digits: Digits::Some }
+                At::Size { value, digits: digits + 1 }
             }
-            (At::Size { digits: Digits::None, .. }, _) => {
+            (At::Size { digits: 0, .. }, _) => {
                 return Err(Malformed::Chunk("a size without digits"));
             }
             (At::Size { value, .. } | At::Blank { value }, b' ' | b'\t') => {
@@ -196,6 +219,16 @@ mod tests {
     }
 
     #[test]
+    fn tiny_chunks_are_put_together() {
+        let mut decoder = ChunkedDecoder::new();
+        let mut buffer = BytesMut::from(&b"1\r\na\r\n".repeat(1_000)[..]);
+        buffer.extend_from_slice(b"0\r\nX: y\r\n\r\n");
+        let Ok(Decoded::Data(data)) = decoder.decode(&mut buffer) else { panic!("no data") };
+        assert_eq!(data.len(), 1_000);
+        assert!(matches!(decoder.decode(&mut buffer), Ok(Decoded::Trailers(_))));
+    }
+
+    #[test]
     fn trailers_come_last() {
         let (data, trailers, _) =
             decoded(&[b"1\r\na\r\n0\r\nX-Sum: 9\r\n\r\n"]).expect("well-formed");
@@ -221,6 +254,7 @@ mod tests {
             b"5\r\nhello\r\n0\n\n",
             b"5\r\nhello\r\n0\r\n\n",
             b"10000000000000000\r\n",
+            b"00000000000000005\r\nhello\r\n0\r\n\r\n",
             b"0\r\n: x\r\n\r\n",
         ] {
             assert!(decoded(&[wrong]).is_err(), "{:?}", String::from_utf8_lossy(wrong));

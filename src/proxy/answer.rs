@@ -55,7 +55,9 @@ impl Forward {
         journey.answered(head.status, Some(node));
         attempt.completed();
         let kind = if asked.upgrade.is_websocket() { Kind::WebSocket } else { Kind::Raw };
-        client.leave_tunnel(Tunnel::new(worker, journey, kind, (node, stream, early)));
+        let tunnel =
+            Tunnel::new(worker, journey, kind, client.stream.clone(), (node, stream, early));
+        client.leave_tunnel(tunnel);
         let body = ResponseBody::Ready(None);
         Ok(Response { status: head.status, headers: head.headers, body })
     }

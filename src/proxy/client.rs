@@ -268,6 +268,8 @@ impl Client {
                 let _ = self.stream.write_now(HEAD_TIMED_OUT);
                 self.stream.cut();
             }
+            // With its upload held up by a node, nobody would see it go.
+            ClientPhase::Busy if self.stream.has_failed() => self.cut(),
             ClientPhase::Busy => self.enforce_stalls(settings, now_ms),
             ClientPhase::Idle | ClientPhase::Head | ClientPhase::Tunnel => {}
         }

@@ -115,8 +115,10 @@ const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 /// RFC 9112 section 3.2: a path or a whole URL; `*` asks about the server as such.
 fn check_target(head: &RequestHead) -> Result<(), Refusal> {
     let authority_alone = head.target.scheme().is_none() && head.target.authority().is_some();
+    let foreign =
+        head.target.scheme_str().is_some_and(|scheme| !["http", "https"].contains(&scheme));
     let asterisk = head.target.path() == "*";
-    if authority_alone || asterisk && head.method != Method::OPTIONS {
+    if authority_alone || foreign || asterisk && head.method != Method::OPTIONS {
         return Err(Refusal::Malformed("the target is no path"));
     }
     Ok(())

@@ -141,6 +141,9 @@ impl Inbound {
     /// `Ready` when the client sends no more. Looks only once the request has been read, and keeps
     /// what comes ahead of its turn, up to a bound.
     pub fn poll_left(&self, cx: &mut Context<'_>) -> Poll<Left> {
+        if self.stream.is_cut() {
+            return Poll::Ready(Left::Broken);
+        }
         let read = &mut *self.read.borrow_mut();
         while self.body.borrow().is_ended() && read.len() < HEAD_BYTES_MAX {
             match ready!(self.stream.poll_read_head(cx, read, HEAD_READ_BYTES)) {
@@ -173,6 +176,11 @@ impl Inbound {
     /// Has the request been read to its end?
     pub fn is_body_ended(&self) -> bool {
         self.body.borrow().is_ended()
+    }
+
+    /// Bytes of the body still to come, where its head says so.
+    pub fn body_left(&self) -> Option<u64> {
+        self.body.borrow().left()
     }
 
     /// Can nothing that follows be trusted?

@@ -20,7 +20,7 @@ mod tunnel;
 mod worker;
 
 pub use answer::malformed;
-pub use body::{Response, ResponseBody, poll_discard};
+pub use body::{Response, ResponseBody, Undiscarded, poll_discard};
 pub use client::{Client, ClientPhase, Ending, Peer};
 pub use drain::{close_all_tunnels, leave_lost_nodes, obey};
 pub use forward::{Served, serve};

@@ -38,6 +38,8 @@ pub enum Kind {
 pub struct TunnelState {
     pub node: NodeIndex,
     close_asked: Cell<bool>,
+    /// The client's side.
+    client: Stream,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -45,8 +47,10 @@ impl TunnelState {
     /// Asks the tunnel to close: a WebSocket with 1012 at the next frame boundary.
     pub fn close(&self) {
         self.close_asked.set(true);
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
+        match &*self.waker.borrow() {
+            Some(waker) => waker.wake_by_ref(),
+            // Its client has not even taken the 101: there is nothing to close in order.
+            None => self.client.cut(),
         }
     }
 
@@ -73,11 +77,13 @@ impl Tunnel {
         worker: Rc<Worker>,
         journey: Box<Journey>,
         kind: Kind,
+        client: Stream,
         (index, node, early): (NodeIndex, Stream, Bytes),
     ) -> Self {
         let state = Rc::new(TunnelState {
             node: index,
             close_asked: Cell::new(false),
+            client,
             waker: RefCell::new(None),
         });
         let key = worker.begin_tunnel(state.clone());

@@ -62,6 +62,17 @@ impl Stream {
         let _ = SockRef::from(&*self.0.socket.borrow()).shutdown(Shutdown::Read);
     }
 
+    /// Did we end it?
+    pub fn is_cut(&self) -> bool {
+        self.0.is_cut.get()
+    }
+
+    /// Has the peer reset it? Asks the kernel: nobody may be reading or writing.
+    pub fn has_failed(&self) -> bool {
+        let error = SockRef::from(&*self.0.socket.borrow()).take_error();
+        !matches!(error, Ok(None))
+    }
+
     fn while_whole(&self) -> io::Result<()> {
         if self.0.is_cut.get() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
