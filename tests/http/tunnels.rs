@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use drawspan::standin::{Outcome, State};
+use tokio::io::AsyncWriteExt;
 
 use crate::common::eventually;
 use crate::peer::{Peer, gateway, switch};
 use crate::raw_node::{self, RawNode};
-use crate::upgrades::{CLOSE, TEXT, frame, masked, open, tell};
+use crate::upgrades::{CLOSE, HANDSHAKE, TEXT, frame, masked, open, tell};
 
 /// 1012, service restart.
 const RESTART: [u8; 2] = 1012_u16.to_be_bytes();
@@ -173,4 +174,35 @@ async fn tunnels_on_a_node_that_went_down_are_closed_with_1012() {
     }
     assert_eq!(told, 2);
     assert_eq!(gateway.status().await.nodes[0].tunnels, 0);
+}
+
+#[tokio::test]
+async fn a_tunnel_whose_client_never_took_the_101_holds_up_no_switch() {
+    let go_on = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let waits = go_on.clone();
+    let node = RawNode::start(move |mut peer, _| {
+        let waits = waits.clone();
+        async move {
+            waits.acquire().await.expect("open").forget();
+            let lines = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+            peer.say(format!("HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n")).await;
+            peer.rest().await;
+        }
+    })
+    .await;
+    let gateway = raw_node::gateway_over(&[&node], |_| {}).await;
+    let mut client = Peer::connect(gateway.address).await;
+    client.say(HANDSHAKE).await;
+    eventually("the node has it", async || node.heads().len() == 1).await;
+    // It finishes sending, for which it gets a moment, and is gone before its answer comes.
+    client.stream.shutdown().await.expect("an open socket");
+    raw_node::reset(client);
+    go_on.add_permits(1);
+    eventually("nothing is counted", async || {
+        let node = &gateway.status().await.nodes[0];
+        node.tunnels == 0 && node.in_flight == 0
+    })
+    .await;
+    let raised = switch(&gateway, "maintenance").await;
+    assert_eq!(raised.acknowledged, "drained");
 }
