@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use common::{InProcess, Wish, nodes};
+use common::{InProcess, Wish, command, nodes};
 use drawspan::control::client::Conditions;
-use drawspan::control::wire::{SwitchBody, SwitchDoc};
+use drawspan::control::wire::SwitchDoc;
 use drawspan::standin::StandIn;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -70,20 +70,8 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Option<u16> {
     }
 }
 
-fn body(mode: &str) -> SwitchBody {
-    let (kind, node) = mode.split_once(' ').map_or((mode, None), |(kind, node)| (kind, Some(node)));
-    SwitchBody {
-        kind: kind.into(),
-        node: node.map(str::to_owned),
-        drain_timeout: None,
-        wait: None,
-        force: None,
-        why: None,
-    }
-}
-
 async fn switch(gateway: &InProcess, mode: &str) -> SwitchDoc {
-    let switched = gateway.client.switch(&body(mode), &Conditions::default()).await;
+    let switched = gateway.client.switch(&command(mode), &Conditions::default()).await;
     switched.unwrap_or_else(|error| panic!("{mode}: {error}")).doc
 }
 

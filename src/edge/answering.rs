@@ -56,7 +56,7 @@ impl Asking {
     }
 
     /// The same, with another end.
-    pub fn and_then(self, after: After) -> Self {
+    pub fn ending(self, after: After) -> Self {
         Self { after, ..self }
     }
 

@@ -116,7 +116,7 @@ impl Session {
         } else {
             asking.after
         };
-        let after = self.answer(response, asking.and_then(after)).await?;
+        let after = self.answer(response, asking.ending(after)).await?;
         match after {
             After::Keep if upgraded => Err(End::Upgraded),
             After::Keep => self.discard().await,

@@ -10,6 +10,7 @@ use crate::fence::Left;
 use crate::journal::record;
 use crate::model::{Generation, Mode, NodeRole, NodeState};
 use crate::routing::{Node, NodeIndex, Nodes};
+use crate::telemetry::Metrics;
 
 /// Did the command change the mode?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,14 +26,17 @@ pub(super) struct Waiter {
     changed: Changed,
     forced_over: Vec<Objection>,
     reply: oneshot::Sender<Result<SwitchReply, SwitchError>>,
+    metrics: Metrics,
 }
 
 impl Waiter {
     pub(super) fn new(
         command: &SwitchCommand,
         reply: oneshot::Sender<Result<SwitchReply, SwitchError>>,
+        metrics: Metrics,
     ) -> Self {
-        Self { wait: command.wait, changed: Changed::Yes, forced_over: Vec::new(), reply }
+        let (wait, changed, forced_over) = (command.wait, Changed::Yes, Vec::new());
+        Self { wait, changed, forced_over, reply, metrics }
     }
 
     /// It joined a switch that another had begun.
@@ -46,6 +50,12 @@ impl Waiter {
 
     /// A caller that went away cancels nothing, and misses its answer.
     pub(super) fn answer(self, answer: Result<SwitchReply, SwitchError>) {
+        self.metrics.switch_answered(match &answer {
+            Ok(reply) if reply.replayed.is_some() => "replayed",
+            Ok(reply) if reply.changed => "changed",
+            Ok(_) => "unchanged",
+            Err(error) => error.code(),
+        });
         let _ = self.reply.send(answer);
     }
 

@@ -178,7 +178,7 @@ impl Engine {
         command: SwitchCommand,
         reply: oneshot::Sender<Result<SwitchReply, SwitchError>>,
     ) {
-        let waiter = Waiter::new(&command, reply);
+        let waiter = Waiter::new(&command, reply, self.metrics.clone());
         self.look_for_guarded_calls(Look::Settle).await;
         match self.admit(&command) {
             Ok(Admitted::Begin { forced_over }) => self.begin(command, waiter, forced_over).await,

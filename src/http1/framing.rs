@@ -59,10 +59,7 @@ fn declared(version: Version, headers: &Lines) -> Result<Option<BodyLength>, Mal
 }
 
 /// The value of Content-Length: digits and nothing else.
-///
-/// # Errors
-/// [`Malformed::Framing`].
-pub fn content_length(value: &[u8]) -> Result<BodyLength, Malformed> {
+fn content_length(value: &[u8]) -> Result<BodyLength, Malformed> {
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     let text = std::str::from_utf8(value).unwrap_or_default();
     match text.parse::<u64>() {

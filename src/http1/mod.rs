@@ -11,7 +11,7 @@ mod lines;
 
 pub use body::{BodyDecoder, CutShort, Decoded};
 pub use chunked::{put_chunk_size, put_last_chunk};
-pub use framing::{BodyLength, content_length, of_request, of_response};
+pub use framing::{BodyLength, of_request, of_response};
 pub use head::{
     RequestHead, ResponseHead, put_request_head, put_status_line, says_close, take_request_head,
     take_response_head,

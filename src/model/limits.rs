@@ -31,15 +31,11 @@ pub const WHY_BYTES_MAX: usize = 1_000;
 pub const HEADERS_MAX: usize = 100;
 /// Bytes of a request or response head.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
-/// Bytes of a request's head that are read at once ...
-pub const HEAD_READ_BYTES: usize = HEAD_BYTES_MAX;
-/// ... and of its body.
+/// Bytes of a request's body that are read at once.
 pub const BODY_READ_BYTES: usize = 64 * 1024;
 /// Of a body that came too late to matter (its request was answered without it), this much is read
 /// to keep the connection.
 pub const DISCARD_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// A worker's scratch buffer that the beginnings of messages are read into.
-pub const HEAD_SCRATCH_BYTES: usize = HEAD_BYTES_MAX;
 /// Bytes of chunk extensions, which mean nothing to us, in one body.
 pub const CHUNK_EXTENSION_BYTES_MAX: usize = 16 * 1024;
 /// Different nodes that one request is tried on before the client is told.

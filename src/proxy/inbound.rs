@@ -5,11 +5,10 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-
 use http_body::Frame;
 
 use crate::http1::{self, BodyDecoder, BodyLength, Decoded, Malformed, RequestHead};
-use crate::model::limits::{BODY_READ_BYTES, HEAD_BYTES_MAX, HEAD_READ_BYTES};
+use crate::model::limits::{BODY_READ_BYTES, HEAD_BYTES_MAX};
 use crate::upstream::Stream;
 
 /// Why nothing more can be had of a client.
@@ -80,7 +79,7 @@ impl Inbound {
             if let Some(head) = http1::take_request_head(read)? {
                 return Poll::Ready(Ok(Some(head)));
             }
-            match ready!(self.stream.poll_read_head(cx, read, HEAD_READ_BYTES))? {
+            match ready!(self.stream.poll_read_head(cx, read, HEAD_BYTES_MAX))? {
                 0 if read.is_empty() => return Poll::Ready(Ok(None)),
                 0 => return Poll::Ready(Err(InboundError::Closed)),
                 _ => {}
@@ -146,7 +145,7 @@ impl Inbound {
         }
         let read = &mut *self.read.borrow_mut();
         while self.body.borrow().is_ended() && read.len() < HEAD_BYTES_MAX {
-            match ready!(self.stream.poll_read_head(cx, read, HEAD_READ_BYTES)) {
+            match ready!(self.stream.poll_read_head(cx, read, HEAD_BYTES_MAX)) {
                 Ok(0) => return Poll::Ready(Left::Finished),
                 Err(_) => return Poll::Ready(Left::Broken),
                 Ok(_) => {}
@@ -168,7 +167,7 @@ impl Inbound {
         std::str::from_utf8(target).ok().map(str::to_owned)
     }
 
-    /// Takes them.
+    /// Takes the bytes that nobody has taken: another protocol's.
     pub fn take_bytes(&self) -> Bytes {
         self.read.take().freeze()
     }

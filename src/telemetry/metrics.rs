@@ -126,8 +126,8 @@ impl Metrics {
         self.control.drained.observe(took.as_secs_f64());
     }
 
-    /// A command to switch was answered: `changed`, `unchanged`, or the code of its error. The
-    /// text is a constant of the program, so the label set is closed.
+    /// A command to switch was answered: `changed`, `unchanged`, `replayed`, or the code of its
+    /// error. The text is a constant of the program, so the label set is closed.
     pub fn switch_answered(&self, outcome: &'static str) {
         self.control.switches.with_label_values(&[outcome]).inc();
     }

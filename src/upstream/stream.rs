@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
-use crate::model::limits::HEAD_SCRATCH_BYTES;
+use crate::model::limits::HEAD_BYTES_MAX;
 
 thread_local! {
     /// What heads are read into before it is known how long they are.
@@ -92,8 +92,8 @@ impl Stream {
         }
     }
 
-    /// Reads the beginning of a message, at most `room` bytes of it, behind what is in `buffer`; 0
-    /// is the connection's end. `buffer` grows by what came and no more: most heads are small.
+    /// Reads the beginning of a message, at most `room` bytes of it and [`HEAD_BYTES_MAX`], behind
+    /// what is in `buffer`; 0 is the connection's end. `buffer` grows by what came and no more: most heads are small.
     pub fn poll_read_head(
         &self,
         cx: &mut Context<'_>,
@@ -105,7 +105,7 @@ impl Stream {
             *buffer = BytesMut::new();
         }
         HEADS.with_borrow_mut(|scratch| {
-            scratch.resize(HEAD_SCRATCH_BYTES, 0);
+            scratch.resize(HEAD_BYTES_MAX, 0);
             let scratch = scratch.get_mut(..room).unwrap_or_default();
             let mut read = ReadBuf::new(scratch);
             ready!(Pin::new(&mut self.clone()).poll_read(cx, &mut read))?;

@@ -1,10 +1,11 @@
 //! Metrics and the access log say what happened.
 
 use drawspan::config::{AccessLog, Config};
+use drawspan::control::client::Conditions;
 use drawspan::standin::StandIn;
 use serde_json::Value;
 
-use crate::common::{InProcess, eventually};
+use crate::common::{InProcess, command, eventually};
 use crate::peer::{Peer, gateway, get, metric, post, switch};
 
 fn with_access_log(config: &mut Config) {
@@ -95,4 +96,15 @@ async fn idle_connections_are_counted_as_they_come_and_go() {
     eventually("two wait", async || idle().await == 2.0).await;
     switch(&gateway, "maintenance").await;
     assert_eq!(idle().await, 0.0, "a switch closes them");
+}
+
+#[tokio::test]
+async fn commands_to_switch_are_counted_by_what_became_of_them() {
+    let (_nodes, gateway) = gateway(1, |_| {}).await;
+    switch(&gateway, "maintenance").await;
+    switch(&gateway, "maintenance").await;
+    gateway.client.switch(&command("single nobody"), &Conditions::default()).await.expect_err("no");
+    for outcome in [r#""changed""#, r#""unchanged""#, r#""unknown_node""#] {
+        assert_eq!(metric(&gateway, "drawspan_switches_total", &[outcome]).await, 1.0, "{outcome}");
+    }
 }

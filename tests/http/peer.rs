@@ -7,9 +7,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::common::{InProcess, PATIENCE, Wish};
+use crate::common::{InProcess, PATIENCE, Wish, command};
 use drawspan::control::client::Conditions;
-use drawspan::control::wire::{SwitchBody, SwitchDoc};
+use drawspan::control::wire::SwitchDoc;
 use drawspan::standin::{Options, StandIn};
 
 /// One end of a connection, and what was read ahead.
@@ -227,16 +227,7 @@ pub async fn gateway_over(options: Options) -> (StandIn, InProcess) {
 
 /// `cluster`, `maintenance` or `single NODE`.
 pub async fn switch(gateway: &InProcess, mode: &str) -> SwitchDoc {
-    let (kind, node) = mode.split_once(' ').map_or((mode, None), |(kind, node)| (kind, Some(node)));
-    let body = SwitchBody {
-        kind: kind.into(),
-        node: node.map(str::to_owned),
-        drain_timeout: None,
-        wait: None,
-        force: None,
-        why: None,
-    };
-    let switched = gateway.client.switch(&body, &Conditions::default()).await;
+    let switched = gateway.client.switch(&command(mode), &Conditions::default()).await;
     switched.unwrap_or_else(|error| panic!("{mode}: {error}")).doc
 }
 
@@ -245,7 +236,8 @@ pub async fn metric(gateway: &InProcess, name: &str, labels: &[&str]) -> f64 {
     let request = "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let text = crate::common::http(gateway.admin, request).await.expect("metrics");
     let line = text.lines().find(|line| {
-        line.starts_with(&format!("{name}{{")) && labels.iter().all(|label| line.contains(label))
+        let named = line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        named && labels.iter().all(|label| line.contains(label))
     });
     let value = line.and_then(|line| line.rsplit(' ').next());
     value.unwrap_or_else(|| panic!("no {name} {labels:?}")).parse().expect("a number")
