@@ -235,7 +235,7 @@ fn compose(
     tasks.spawn(engine);
     tasks.spawn(tell_changes(health.changes(), nodes, events, handle.clone()));
     let control = bound.control.path().to_owned();
-    let settings = control_settings(&config);
+    let settings = control_settings(&config, vitals.metrics.clone());
     tasks.spawn(serve_control(bound.control, handle.clone(), settings, stop_control.clone()));
     if let Some((listener, _)) = bound.admin {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Thread)?;
@@ -367,14 +367,14 @@ fn health_settings(config: &Config) -> health::Settings {
     }
 }
 
-fn control_settings(config: &Config) -> control::Settings {
+fn control_settings(config: &Config, metrics: Metrics) -> control::Settings {
     let mut access = Access::new(rustix::process::getuid().as_raw());
     access.group_role = match config.control.group_role {
         GroupRole::Viewer => Role::Viewer,
         GroupRole::Operator => Role::Operator,
     };
     let drain_timeout = config.timeouts.drain;
-    control::Settings { access, drain_timeout, bounds: control::Bounds::default() }
+    control::Settings { access, drain_timeout, bounds: control::Bounds::default(), metrics }
 }
 
 fn standing(state: &State, opened: &Opened) -> Standing {

@@ -30,14 +30,17 @@ use crate::model::limits::{
     CONTROL_STOP_GRACE, CONTROL_TURNED_AWAY_MAX, CONTROL_TURNED_AWAY_TIME, CONTROL_WRITE_STALL,
     HEAD_BYTES_MAX, HEADERS_MAX,
 };
+use crate::telemetry::Metrics;
 
-/// What the configuration says about the control socket.
+/// What the control socket is told at its start.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub access: Access,
     /// Of a switch that names none.
     pub drain_timeout: Duration,
     pub bounds: Bounds,
+    /// Where answers and broken connections are counted.
+    pub metrics: Metrics,
 }
 
 /// What one caller may cost. The default is the product's; tests lower it.
@@ -128,6 +131,7 @@ async fn accept<E: Commands>(server: &Arc<Server<E>>, listener: &UnixListener, g
         match listener.accept().await {
             Ok((stream, _)) => admit(server, stream, gid),
             Err(error) => {
+                server.settings.metrics.control_failed();
                 tracing::warn!(%error, "cannot accept on the control socket");
                 // Usually out of descriptors: an immediate retry would spin.
                 tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
@@ -154,6 +158,7 @@ fn admit<E: Commands>(server: &Arc<Server<E>>, stream: UnixStream, socket_gid: u
     let peer = match peer(&stream) {
         Ok(peer) => peer,
         Err(error) => {
+            server.settings.metrics.control_failed();
             tracing::warn!(%error, "a caller on the control socket cannot be told; closed");
             return;
         }
@@ -162,7 +167,10 @@ fn admit<E: Commands>(server: &Arc<Server<E>>, stream: UnixStream, socket_gid: u
     let admission = match server.seats.seat(&peer, role) {
         Some(seat) => Admission::Admitted { peer, role, seat },
         None => {
-            let Ok(permit) = Arc::clone(&server.turned_away).try_acquire_owned() else { return };
+            let Ok(permit) = Arc::clone(&server.turned_away).try_acquire_owned() else {
+                server.settings.metrics.control_failed();
+                return;
+            };
             let permit = Arc::new(permit);
             match role {
                 Role::None => Admission::Stranger { peer, _permit: permit },
@@ -186,7 +194,12 @@ async fn serve_connection<E: Commands>(
     let gone = gone(&stream, seat.as_ref().map(|seat| seat.evicted().clone()));
     let service = service_fn(|request| {
         let answered = answer(&server, &admission, request);
-        async { Ok::<_, Infallible>(answered.await) }
+        let metrics = server.settings.metrics.clone();
+        async move {
+            let response = answered.await;
+            metrics.control_answered(response.status().as_u16());
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -224,6 +237,7 @@ async fn serve_connection<E: Commands>(
     }
     if let Ok(Err(error)) = over {
         // Clients leave, stall and talk nonsense; none of it is the gateway's trouble.
+        server.settings.metrics.control_failed();
         tracing::debug!(%error, "a connection on the control socket failed");
     }
 }

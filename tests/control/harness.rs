@@ -16,6 +16,7 @@ use drawspan::engine::{
     HistoryEntry, JournalState, NodeLeft, Status, SwitchCommand, SwitchError, SwitchReply, WaitFor,
 };
 use drawspan::model::{Generation, Mode, NodeId, NodeRole, NodeState, Revision, Timestamp, Weight};
+use drawspan::telemetry::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, broadcast};
@@ -295,7 +296,9 @@ impl Gateway {
         let listener = ControlListener::bind(&path, group).expect("binds");
         let stop = CancellationToken::new();
         let access = Access::new(rustix::process::getuid().as_raw());
-        let settings = Settings { access, drain_timeout: Duration::from_secs(30), bounds };
+        let metrics = Metrics::new(std::iter::empty().collect()).expect("it registers");
+        let drain_timeout = Duration::from_secs(30);
+        let settings = Settings { access, drain_timeout, bounds, metrics };
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(listener, engine.clone(), settings, stop.clone()));
         Self { path, engine, stop, tasks, _folder: folder }

@@ -107,4 +107,6 @@ async fn commands_to_switch_are_counted_by_what_became_of_them() {
     for outcome in [r#""changed""#, r#""unchanged""#, r#""unknown_node""#] {
         assert_eq!(metric(&gateway, "drawspan_switches_total", &[outcome]).await, 1.0, "{outcome}");
     }
+    assert!(2.0 <= metric(&gateway, "drawspan_control_requests_total", &["ok"]).await);
+    assert!(1.0 <= metric(&gateway, "drawspan_control_requests_total", &["refused"]).await);
 }
