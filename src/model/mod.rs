@@ -4,6 +4,7 @@ mod count;
 pub mod limits;
 mod mode;
 mod node;
+mod serial;
 mod time;
 
 pub use count::{Generation, Revision, counted};

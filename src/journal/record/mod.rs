@@ -4,7 +4,6 @@
 
 mod slot;
 mod state;
-mod text;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
@@ -52,14 +51,11 @@ pub struct Entry {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Record {
     /// The first start: the configured mode.
-    Initial {
-        #[serde(with = "text::mode")]
-        mode: Mode,
-    },
+    Initial { mode: Mode },
     /// A start in doubt: raised without a command, until the next command.
     Doubt {
         /// The mode that was in force, where it is known.
-        #[serde(default, with = "text::mode_or_none")]
+        #[serde(default)]
         mode_before: Option<Mode>,
         reason: String,
         /// Where the journal that could not be read was moved to.
@@ -71,7 +67,6 @@ pub enum Record {
     /// A switch whose end was not recorded before a restart: the less open of its two modes.
     Recovered {
         switch: Seq,
-        #[serde(with = "text::mode")]
         mode: Mode,
         /// Address of the kept node, in single mode.
         #[serde(default)]
@@ -83,7 +78,6 @@ pub enum Record {
     Same(Same),
     /// A call that changes what runs is passed to the kept node in single mode, or was.
     GuardedCall {
-        #[serde(with = "text::node")]
         node: NodeId,
         #[serde(default)]
         step: GuardedStep,
@@ -120,9 +114,7 @@ pub struct IdempotencyKey {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Switch {
-    #[serde(with = "text::mode")]
     pub from: Mode,
-    #[serde(with = "text::mode")]
     pub to: Mode,
     /// `host:port` of the kept node as configured, where `to` is single: a later start sees
     /// whether the node moved.
@@ -168,7 +160,6 @@ impl Ending {
 /// What a switch left on one removed node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Left {
-    #[serde(with = "text::node")]
     pub node: NodeId,
     pub in_flight: u64,
     pub cut: u64,
@@ -178,7 +169,6 @@ pub struct Left {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Same {
-    #[serde(with = "text::mode")]
     pub mode: Mode,
     /// The revision in force when it was answered.
     pub revision: u64,
@@ -215,7 +205,6 @@ struct Envelope<T> {
 
 #[derive(Serialize, Deserialize)]
 struct Dated {
-    #[serde(with = "text::time")]
     at: Timestamp,
     #[serde(flatten)]
     record: Record,

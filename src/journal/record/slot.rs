@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Commander, Seq, Undecodable, seal, text, unseal};
+use super::{Commander, Seq, Undecodable, seal, unseal};
 use crate::model::Timestamp;
 use crate::model::limits::DOUBT_CHARS_MAX;
 
@@ -16,7 +16,6 @@ const BODY_AT: usize = LENGTH_AT + 4;
 /// The bridge is raised, whatever the journal says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Raised {
-    #[serde(with = "text::time")]
     pub at: Timestamp,
     pub origin: Origin,
 }

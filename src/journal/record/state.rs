@@ -3,20 +3,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ending, Entry, Finished, GuardedStep, Origin, Raised, Record, Seq, Switch, text};
+use super::{Ending, Entry, Finished, GuardedStep, Origin, Raised, Record, Seq, Switch};
 use crate::model::limits::NODES_MAX;
 use crate::model::{Mode, NodeId, Revision, Timestamp};
 
 /// The state that the journal's records amount to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
-    #[serde(with = "text::mode")]
     pub mode: Mode,
     /// Address of the kept node in single mode, as it was configured at the switch.
     pub address: Option<String>,
     revision: u64,
     /// When the mode was set.
-    #[serde(with = "text::time")]
     pub since: Timestamp,
     /// Who set it: a user's name, `initial_mode`, `restart` or `doubt`.
     pub by: String,
@@ -24,7 +22,7 @@ pub struct State {
     /// Why the bridge is raised without a command; ends with the next switch.
     pub doubt: Option<String>,
     /// The mode before the doubt, where it is known.
-    #[serde(default, with = "text::mode_or_none")]
+    #[serde(default)]
     pub mode_before: Option<Mode>,
     /// Where the journal that could not be read was moved to.
     #[serde(default)]
@@ -42,13 +40,10 @@ pub struct State {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unfinished {
     pub switch: Seq,
-    #[serde(with = "text::mode")]
     pub from: Mode,
     /// Address of the node that was kept before.
     pub from_address: Option<String>,
-    #[serde(with = "text::mode")]
     pub to: Mode,
-    #[serde(with = "text::time")]
     pub began: Timestamp,
     /// Who had set the mode before, why and when.
     #[serde(default)]
@@ -60,16 +55,13 @@ pub struct Unfinished {
 pub struct Setting {
     pub by: String,
     pub why: Option<String>,
-    #[serde(with = "text::time")]
     pub since: Timestamp,
 }
 
 /// A call that changes what runs passed to this node while it was the kept one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuardedCall {
-    #[serde(with = "text::node")]
     pub node: NodeId,
-    #[serde(with = "text::time")]
     pub at: Timestamp,
 }
 
