@@ -19,6 +19,7 @@ pub mod journal;
 pub mod model;
 pub mod nocobase;
 pub mod notice;
+pub mod procedure;
 pub mod proxy;
 pub mod routing;
 pub mod standin;

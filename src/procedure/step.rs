@@ -1,0 +1,410 @@
+//! The one function that moves a procedure: live, and when the journal is read again.
+
+use super::{
+    Artefact, Backup, Choice, Course, Ending, Event, Flaw, FoundJob, Hold, Job, JobState, Kind,
+    Means, NodeRecord, Phase, Procedure, Road, Said, Ticket, Waiver, Work,
+};
+use crate::model::{Mode, NodeId, Timestamp};
+
+/// The event has no place in the procedure as it stands: the journal, or the caller, is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} has no place in phase {phase}")]
+pub struct Misplaced {
+    pub what: &'static str,
+    pub phase: Phase,
+}
+
+/// What the procedure is after `event`, which is record `seq` of the journal. Pure: the same
+/// records give the same procedure, whenever they are read.
+///
+/// # Errors
+/// [`Misplaced`]; nothing happened then.
+pub fn step(
+    before: &Procedure,
+    seq: u64,
+    at: Timestamp,
+    event: &Event,
+) -> Result<Procedure, Misplaced> {
+    let misplaced = |what| Err(Misplaced { what, phase: before.phase });
+    if before.is_over() {
+        return misplaced("an event after the end");
+    }
+    let mut next = before.clone();
+    match event {
+        Event::Said(said) => {
+            next.said(said, at)?;
+            next.stamp = seq;
+        }
+        Event::NodeDown { node, how: _ } => next.node_down(node, at),
+        Event::NodeCameBack { node, what: _ } => next.came_back(node),
+        Event::NodeStarted { node, how: _ } => next.set_course(node, Course::Started),
+        Event::JobBegins { work, ticket } => next.job_begins(work, ticket, at)?,
+        Event::JobEnded { number, ending } => next.job_ended(*number, ending, at)?,
+        Event::Measured { number, artefacts, flaws } => {
+            next.measured(*number, (artefacts, flaws), at)?;
+        }
+        Event::Advanced { to, proof: _ } => {
+            if *to != next.begin.next(next.road, next.phase) {
+                return misplaced("a step to another phase than the next");
+            }
+            next.enter(*to, at);
+            next.stamp = seq;
+        }
+        Event::Overdue => next.overdue = true,
+        Event::ClosedTooLong => next.closed_too_long = true,
+        Event::Switched { to, own } => next.switched(to, *own, at),
+        Event::Paused { by: _ } => next.hold = Some(Hold::Paused),
+        Event::Restarted { jobs, means, nodes_changed } => {
+            next.restarted(jobs, *means, at);
+            next.nodes_changed.clone_from(nodes_changed);
+            next.stamp = seq;
+        }
+    }
+    Ok(next)
+}
+
+impl Procedure {
+    fn said(&mut self, said: &Said, at: Timestamp) -> Result<(), Misplaced> {
+        match &said.choice {
+            Choice::Continue if self.hold.is_some() => self.hold = None,
+            Choice::Continue => self.go_on(),
+            Choice::Confirm => self.word = true,
+            Choice::Retry => self.retry(),
+            Choice::Rollback => self.take_road(Road::Back, at),
+            Choice::Abort => self.take_road(Road::Abort, at),
+            Choice::Waive(objection) => self.waive(objection, said, at),
+            Choice::Exclude(node) => {
+                let why = said.why.clone().unwrap_or_default();
+                if let Some(record) = self.record_mut(node) {
+                    record.excluded = Some(why);
+                }
+                self.jobs.retain(|job| {
+                    job.work != Work::Start(node.clone()) || job.state != JobState::Wanted
+                });
+            }
+            Choice::Include(node) => {
+                if let Some(record) = self.record_mut(node) {
+                    record.excluded = None;
+                }
+            }
+            Choice::ChangeFirst(node) => self.change_first(node, at),
+            Choice::ChangeKeep(node) => self.change_keep(node, at),
+            Choice::StopAgain => self.stop_again(at),
+            Choice::Adopt => self.adopt(at),
+        }
+        Ok(())
+    }
+
+    /// The operator's part of this phase is done; what was measured before that counts no more.
+    fn go_on(&mut self) {
+        self.word = true;
+        if self.phase == Phase::BackUp && self.is_by_hand() && self.backup.is_none() {
+            self.renew_jobs();
+        }
+    }
+
+    fn renew_jobs(&mut self) {
+        self.flaws.clear();
+        for job in &mut self.jobs {
+            job.state = JobState::Wanted;
+        }
+    }
+
+    /// A phase whose steps rest on each other begins anew; of the others only what did not succeed,
+    /// unless all of it did and did not help.
+    fn retry(&mut self) {
+        self.hold = None;
+        if self.phase == Phase::BackUp {
+            self.backup = None;
+            return self.renew_jobs();
+        }
+        if self.jobs.iter().all(Job::has_succeeded) {
+            return self.renew_jobs();
+        }
+        self.flaws.clear();
+        for job in self.jobs.iter_mut().filter(|job| !job.has_succeeded()) {
+            job.state = JobState::Wanted;
+        }
+    }
+
+    fn take_road(&mut self, road: Road, at: Timestamp) {
+        self.road = road;
+        self.hold = None;
+        // What was gone over on the way out says nothing about the way back.
+        self.waivers.retain(|waiver| {
+            ["no_backup", "much_smaller", "little_space"].contains(&waiver.objection.as_str())
+        });
+        let first = self.kind().phases(road).first().copied().unwrap_or(Phase::Done);
+        if first == Phase::Done {
+            return self.enter(Phase::Done, at);
+        }
+        self.enter(first, at);
+    }
+
+    fn waive(&mut self, objection: &str, said: &Said, at: Timestamp) {
+        let why = said.why.clone().unwrap_or_default();
+        let (objection, by) = (objection.to_owned(), said.by.clone());
+        if let Some(node) = objection.strip_prefix("not_down:").and_then(|id| id.parse().ok()) {
+            // From here on it counts as down, so that its restart can be seen.
+            self.node_down(&node, at);
+        }
+        if objection == "no_backup" {
+            self.backup = None;
+            self.jobs.clear();
+        }
+        self.waivers.push(Waiver { objection, why, by, at });
+    }
+
+    fn set_course(&mut self, node: &NodeId, course: Course) {
+        if let Some(record) = self.record_mut(node) {
+            record.course = course;
+            record.unproven = false;
+        }
+    }
+
+    fn node_down(&mut self, node: &NodeId, at: Timestamp) {
+        self.set_course(node, Course::Down);
+        if let Some(record) = self.record_mut(node) {
+            record.down_at = Some(at);
+        }
+    }
+
+    /// It may have written: until the version is touched, the backup is not what it was. Later the
+    /// backup is what the way back rests on, and stays.
+    fn came_back(&mut self, node: &NodeId) {
+        self.set_course(node, Course::CameBack);
+        self.word = false;
+        self.waivers.retain(|waiver| waiver.objection != format!("not_down:{node}"));
+        if self.road == Road::Forward && self.phase == Phase::BackUp {
+            self.backup = None;
+        }
+    }
+
+    fn job_begins(&mut self, work: &Work, ticket: &Ticket, at: Timestamp) -> Result<(), Misplaced> {
+        let phase = self.phase;
+        let wanted = |job: &&mut Job| job.work == *work && job.state == JobState::Wanted;
+        let Some(job) = self.jobs.iter_mut().find(wanted) else {
+            return Err(Misplaced { what: "a command that is not wanted", phase });
+        };
+        job.state = JobState::Running { ticket: ticket.clone(), since: at };
+        self.jobs_begun = self.jobs_begun.saturating_add(1);
+        for node in self.stopped_by(work) {
+            if let Some(record) = self.record_mut(&node) {
+                record.stop_ended = None;
+                if record.course != Course::Down {
+                    record.course = Course::Stopping;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn stopped_by(&self, work: &Work) -> Vec<NodeId> {
+        match work {
+            Work::Stop(node) => vec![node.clone()],
+            Work::StopAll => self.nodes.iter().map(|node| node.id.clone()).collect(),
+            Work::StopOthers => {
+                let others = self.nodes.iter().filter(|node| !self.is_first(&node.id));
+                others.map(|node| node.id.clone()).collect()
+            }
+            Work::Start(_)
+            | Work::StartFirst
+            | Work::StartOthers
+            | Work::Backup
+            | Work::Measure
+            | Work::VerifyBackup
+            | Work::Update
+            | Work::Rehash
+            | Work::Restore
+            | Work::Revert
+            | Work::Verify => Vec::new(),
+        }
+    }
+
+    fn job_ended(&mut self, number: u64, ending: &Ending, at: Timestamp) -> Result<(), Misplaced> {
+        let phase = self.phase;
+        let Some(job) = self.job_of(number) else {
+            return Err(Misplaced { what: "the end of a command that does not run", phase });
+        };
+        job.state = match ending {
+            Ending::NotRun => JobState::Wanted,
+            ending => JobState::Ended { ending: ending.clone(), at },
+        };
+        let work = job.work.clone();
+        for node in self.stopped_by(&work) {
+            if let Some(record) = self.record_mut(&node) {
+                record.stop_ended = Some(at);
+            }
+        }
+        Ok(())
+    }
+
+    fn measured(
+        &mut self,
+        number: u64,
+        (artefacts, flaws): (&[Artefact], &[Flaw]),
+        at: Timestamp,
+    ) -> Result<(), Misplaced> {
+        let phase = self.phase;
+        let (known, since) = (self.backup.clone(), self.since);
+        let Some(job) = self.job_of(number) else {
+            return Err(Misplaced { what: "a measure that was not begun", phase });
+        };
+        let mut flaws = flaws.to_vec();
+        let is_new = job.work == Work::Measure;
+        if is_new {
+            let old = artefacts.iter().filter(|artefact| artefact.modified < since);
+            flaws.extend(
+                old.map(|old| Flaw::Old { path: old.path.clone(), modified: old.modified }),
+            );
+        } else if let Some(known) = &known {
+            flaws.extend(changed(&known.artefacts, artefacts));
+        }
+        let ending = Ending::Exited(i32::from(!flaws.is_empty()));
+        job.state = JobState::Ended { ending, at };
+        if flaws.is_empty() {
+            self.backup = Some(Backup { artefacts: artefacts.to_vec(), at });
+        } else if is_new {
+            (self.backup, self.word) = (None, false);
+        }
+        self.flaws = flaws;
+        Ok(())
+    }
+
+    fn switched(&mut self, to: &Mode, own: bool, at: Timestamp) {
+        if !own {
+            self.hold = Some(Hold::Paused);
+        } else if self.phase == Phase::Lower && *to == Mode::Cluster && self.published.is_none() {
+            self.published = Some(at);
+        }
+    }
+
+    fn restarted(&mut self, jobs: &[FoundJob], means: Means, at: Timestamp) {
+        self.hold = Some(Hold::Restarted);
+        self.resumed = Some(at);
+        self.begin.means = means;
+        for found in jobs {
+            self.found(found, at);
+        }
+        for node in &mut self.nodes {
+            node.unproven = node.course == Course::Down;
+        }
+        let rests_on_it = self.backup.is_some() && self.phase != Phase::Lower;
+        if rests_on_it && !self.jobs.iter().any(|job| job.work == Work::Rehash) {
+            self.jobs.insert(0, Job::wanted(Work::Rehash));
+        }
+    }
+
+    fn found(&mut self, found: &FoundJob, at: Timestamp) {
+        let Some(job) = self.job_of(found.number()) else { return };
+        job.state = match (found, &job.work) {
+            (FoundJob::Running { .. }, _) => return,
+            (FoundJob::Ended { ending, .. }, _) if *ending != Ending::NotRun => {
+                JobState::Ended { ending: ending.clone(), at }
+            }
+            // Looking again harms nothing.
+            (FoundJob::Ended { .. } | FoundJob::NeverRan { .. }, _)
+            | (FoundJob::Gone { .. }, Work::Measure | Work::Rehash) => JobState::Wanted,
+            (FoundJob::Gone { number }, _) => JobState::Unknown { number: *number },
+        };
+        let work = job.work.clone();
+        for node in self.stopped_by(&work) {
+            if let Some(record) = self.record_mut(&node) {
+                record.stop_ended = Some(at);
+            }
+        }
+    }
+
+    fn change_first(&mut self, node: &NodeId, at: Timestamp) {
+        let old = std::mem::replace(&mut self.first, node.clone());
+        self.enter(Phase::StartFirst, at);
+        let mut jobs = self.stops_of([&old].into_iter());
+        if jobs.is_empty()
+            && let Some(record) = self.record_mut(&old)
+        {
+            record.stop_ended = Some(at);
+        }
+        if let Some(record) = self.record_mut(&old)
+            && record.course != Course::Down
+        {
+            record.course = Course::Stopping;
+        }
+        jobs.append(&mut self.jobs);
+        self.jobs = jobs;
+    }
+
+    fn change_keep(&mut self, node: &NodeId, at: Timestamp) {
+        self.first = node.clone();
+        self.hold = None;
+        self.enter(Phase::StartFirst, at);
+    }
+
+    /// Before the version is touched everything is stopped and backed up anew; later only those that
+    /// came back are stopped again.
+    fn stop_again(&mut self, at: Timestamp) {
+        self.hold = None;
+        if self.road == Road::Forward && self.phase == Phase::BackUp {
+            return self.enter(Phase::Stop, at);
+        }
+        let back: Vec<NodeId> = self.to_stop_again().cloned().collect();
+        let mut jobs = self.group_stop().unwrap_or_else(|| self.stops_of(back.iter()));
+        for node in &back {
+            if let Some(record) = self.record_mut(node) {
+                record.course = Course::Stopping;
+                record.stop_ended = jobs.is_empty().then_some(at);
+            }
+        }
+        self.jobs.retain(|job| job.state != JobState::Wanted || !is_stop(&job.work));
+        if self.phase == Phase::StartOthers {
+            self.jobs.clear();
+            self.jobs.extend(self.starts_of(back.iter()));
+        }
+        jobs.append(&mut self.jobs);
+        self.jobs = jobs;
+    }
+
+    /// Those that came back; and, where all may run, those that were never seen to restart.
+    pub(super) fn to_stop_again(&self) -> impl Iterator<Item = &NodeId> {
+        let again = |node: &&NodeRecord| match node.course {
+            Course::CameBack => true,
+            Course::Untouched | Course::Stopping => {
+                self.phase == Phase::StartOthers
+                    && node.excluded.is_none()
+                    && self.must_have_restarted(&node.id)
+            }
+            Course::Down | Course::Started => false,
+        };
+        self.nodes.iter().filter(again).map(|node| &node.id)
+    }
+
+    /// The group command that stops just those that must be down in this phase, if there is one.
+    fn group_stop(&self) -> Option<Vec<Job>> {
+        let all_down = self.nodes.iter().all(|node| self.must_be_down(&node.id));
+        let means = &self.begin.means;
+        if all_down && means.stop_all {
+            return Some(vec![Job::wanted(Work::StopAll)]);
+        }
+        let others = self.kind() == Kind::Maintenance && means.stop_others;
+        others.then(|| vec![Job::wanted(Work::StopOthers)])
+    }
+
+    fn adopt(&mut self, at: Timestamp) {
+        for job in &mut self.jobs {
+            if let JobState::Unknown { .. } = job.state {
+                job.state = JobState::Ended { ending: Ending::Adopted, at };
+            }
+        }
+    }
+}
+
+pub(super) const fn is_stop(work: &Work) -> bool {
+    matches!(work, Work::Stop(_) | Work::StopAll | Work::StopOthers)
+}
+
+fn changed<'a>(known: &'a [Artefact], found: &'a [Artefact]) -> impl Iterator<Item = Flaw> + 'a {
+    let same = |known: &&Artefact| {
+        found.iter().any(|found| found.path == known.path && found.sha256 == known.sha256)
+    };
+    let differ = known.iter().filter(move |known| !same(known));
+    differ.map(|known| Flaw::Changed { path: known.path.clone() })
+}
