@@ -28,7 +28,7 @@ fn pick(criterion: &mut Criterion) {
     for (name, balance) in balances {
         let mut group = criterion.benchmark_group(format!("pick/{name}"));
         for count in [3, 16, 64] {
-            let publisher = Publisher::new(Mode::Cluster, ready_nodes(count));
+            let publisher = Publisher::new(Mode::Cluster, ready_nodes(count), &[]);
             let mut reader = publisher.tables().reader();
             let mut rotation = Rotation::new(count, 0);
             group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
@@ -43,7 +43,7 @@ fn pick(criterion: &mut Criterion) {
 
 /// The same with all that a request that succeeds does to its node's values.
 fn attempt(criterion: &mut Criterion) {
-    let publisher = Publisher::new(Mode::Cluster, ready_nodes(3));
+    let publisher = Publisher::new(Mode::Cluster, ready_nodes(3), &[]);
     let mut reader = publisher.tables().reader();
     let mut rotation = Rotation::new(3, 0);
     criterion.bench_function("attempt/3", |bencher| {
@@ -63,7 +63,7 @@ fn attempt(criterion: &mut Criterion) {
 
 /// No node may take a request: what the notice costs before its bytes.
 fn raised(criterion: &mut Criterion) {
-    let publisher = Publisher::new(Mode::Maintenance, ready_nodes(3));
+    let publisher = Publisher::new(Mode::Maintenance, ready_nodes(3), &[]);
     let mut reader = publisher.tables().reader();
     let mut rotation = Rotation::new(3, 0);
     criterion.bench_function("pick/raised", |bencher| {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use drawspan::health::{Health, NodeReport, Settings, SystemResolver};
+use drawspan::model::limits::PROBE_PLUGINS_BYTES_MAX;
 use drawspan::model::{NodeRole, NodeState, Weight};
 use drawspan::nocobase::Paths;
 use drawspan::routing::{Node, NodeIndex, Nodes};
@@ -19,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 const INFO: &str = r#"{"data":{"database":{"dialect":"postgres"},"version":"2.2.15"}}"#;
 const PAGE: &str = r#"<script type="module" src="/assets/index-93181bbb.js"></script>"#;
+const PLUGINS: &str = r#"{"data":[{"name":"users"},{"name":"acl","options":null}]}"#;
 const BUSY: &str = r#"{"error":{"status":503,"maintaining":true,"message":"enabling plugin embed","command":{"name":"pm.enable"},"code":"APP_COMMANDING"}}"#;
 
 /// What a fake node does with one request.
@@ -103,9 +105,14 @@ fn healthy(path: &str) -> Act {
     match path {
         "/api/__health_check" => http("200 OK", "ok"),
         "/api/app:getInfo" => http("200 OK", INFO),
+        "/api/pm:listEnabled" => http("200 OK", PLUGINS),
         "/" => http("200 OK", PAGE),
         _ => http("404 Not Found", "Not Found"),
     }
+}
+
+fn names(report: &NodeReport) -> Option<Vec<&str>> {
+    report.plugins.as_ref().map(|names| names.iter().map(String::as_str).collect())
 }
 
 struct Watched {
@@ -175,6 +182,10 @@ async fn a_healthy_node_is_ready_with_its_build_and_was_asked_politely() {
     let report = watched.report();
     assert_eq!(report.build.as_deref(), Some("index-93181bbb.js"));
     assert!(report.ready_since.is_some() && report.last_answer.is_some());
+    assert_eq!(names(&report), Some(vec!["acl", "users"]));
+    assert_eq!(report.version.as_deref(), Some("2.2.15"));
+    assert!(2 <= report.ready_in_a_row && report.unreached_since.is_none());
+    assert!(report.looked_up.is_some() && report.answered.is_some());
     let head = node.heads.lock().expect("sound")[0].to_lowercase();
     assert!(head.starts_with("get /api/__health_check http/1.1\r\n"), "{head}");
     assert!(head.contains("user-agent: drawspan-probe\r\n"), "{head}");
@@ -275,6 +286,7 @@ async fn a_node_that_is_silent_is_down_and_the_reason_says_that_it_timed_out() {
     let report = watched.until_state(NodeState::Down).await;
     assert_eq!(report.reason, "health timed out");
     assert_eq!(report.down_seen, None, "silence proves nothing");
+    assert_eq!(report.unreached_since, None, "nor does it say that nobody is there");
 }
 
 #[tokio::test]
@@ -287,6 +299,8 @@ async fn a_node_that_went_and_came_back_was_restarted() {
     let down = watched.until_state(NodeState::Down).await;
     assert_eq!(down.reason, "connection refused");
     assert!(!down.restarted_since(asked));
+    assert!(down.answered < down.unreached_since, "{down:?}");
+    assert_eq!(down.version.as_deref(), Some("2.2.15"), "the last that it told");
     let listener = TcpListener::bind(address).await.expect("the port is free again");
     let again = FakeNode::serve(listener, healthy);
     let ready = watched.until_state(NodeState::Ready).await;
@@ -338,6 +352,7 @@ async fn the_configured_paths_are_the_ones_that_are_probed() {
     let node = FakeNode::start(|path| match path {
         "/nb/api/__health_check" => http("200 OK", "ok"),
         "/nb/api/app:getInfo" => http("200 OK", INFO),
+        "/nb/api/pm:listEnabled" => http("200 OK", PLUGINS),
         "/nb/" => http("200 OK", PAGE),
         _ => http("404 Not Found", ""),
     })
@@ -346,4 +361,44 @@ async fn the_configured_paths_are_the_ones_that_are_probed() {
     let watched = watch(&[node.address.to_string()], paths);
     let report = watched.until_state(NodeState::Ready).await;
     assert_eq!(report.build.as_deref(), Some("index-93181bbb.js"));
+    assert_eq!(names(&report), Some(vec!["acl", "users"]));
+}
+
+#[tokio::test]
+async fn a_list_of_plugins_is_read_up_to_its_bound_and_beyond_it_is_unknown() {
+    let list = |bytes: usize| {
+        let mut body = PLUGINS.to_owned();
+        // Spaces after the list: cut off anywhere, it would still read as a whole one.
+        body.extend(std::iter::repeat_n(' ', bytes - body.len()));
+        http("200 OK", &body)
+    };
+    let node = move |plugins: Act| {
+        move |path: &str| match path {
+            "/api/pm:listEnabled" => plugins.clone(),
+            _ => healthy(path),
+        }
+    };
+    let fits = first_verdict(node(list(PROBE_PLUGINS_BYTES_MAX))).await;
+    assert_eq!(names(&fits), Some(vec!["acl", "users"]));
+    for too_much in [list(PROBE_PLUGINS_BYTES_MAX + 1), http("500 Oops", PLUGINS), Act::Say(vec![])]
+    {
+        let unknown = first_verdict(node(too_much)).await;
+        assert_eq!((unknown.state, names(&unknown)), (NodeState::Ready, None));
+        assert!(unknown.build.is_some() && unknown.looked_up.is_some());
+    }
+}
+
+#[tokio::test]
+async fn what_in_app_work_changed_is_seen_when_it_is_looked_up_again() {
+    let node = FakeNode::start(healthy).await;
+    let watched = watch(&[node.address.to_string()], Paths::default());
+    watched.until_state(NodeState::Ready).await;
+    node.now(|path| match path {
+        "/api/pm:listEnabled" => http("200 OK", r#"{"data":[{"name":"embed"}]}"#),
+        "/" => http("200 OK", &PAGE.replace("93181bbb", "0a0a0a0a")),
+        _ => healthy(path),
+    });
+    watched.health.look_again(NodeIndex(0));
+    let report = watched.until(|report| names(report) == Some(vec!["embed"])).await;
+    assert_eq!(report.build.as_deref(), Some("index-0a0a0a0a.js"));
 }

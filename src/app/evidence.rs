@@ -2,26 +2,38 @@
 
 use crate::clock;
 use crate::engine::{Evidence, NodeEvidence};
-use crate::health::{Board, NodeReport};
-use crate::model::{NodeState, Timestamp};
+use crate::health::{Attention, Board, Health, NodeReport};
+use crate::model::{Pace, Timestamp};
 use crate::routing::NodeIndex;
 
 /// Health, as the engine asks it.
-pub struct FromHealth(pub Board);
+pub struct FromHealth {
+    board: Board,
+    attention: Attention,
+}
+
+impl FromHealth {
+    pub fn of(health: &Health) -> Self {
+        Self { board: health.board(), attention: health.attention() }
+    }
+}
 
 impl Evidence for FromHealth {
     fn node(&self, index: NodeIndex) -> NodeEvidence {
-        match self.0.report(index) {
-            Some(report) => evidence(report),
-            None => NodeEvidence {
-                state: NodeState::Unknown,
-                reason: "not probed".to_owned(),
-                since: clock::now(),
-                last_answer: None,
-                build: None,
-                restarted: None,
-            },
-        }
+        let report = self.board.report(index);
+        report.map_or_else(|| NodeEvidence::unprobed(clock::now()), evidence)
+    }
+
+    fn probe_soon(&self, index: NodeIndex) {
+        self.attention.probe_soon(index);
+    }
+
+    fn look_again(&self, index: NodeIndex) {
+        self.attention.look_again(index);
+    }
+
+    fn hurry(&self, pace: Pace) {
+        self.attention.hurry(pace);
     }
 }
 
@@ -35,7 +47,14 @@ fn evidence(report: NodeReport) -> NodeEvidence {
         reason: report.reason,
         since: report.since,
         last_answer: report.last_answer,
+        taken: report.taken.map(wall_time),
+        ready_in_a_row: report.ready_in_a_row,
+        unreached_since: report.unreached_since.map(wall_time),
+        answered: report.answered.map(wall_time),
+        version: report.version,
         build: report.build,
+        plugins: report.plugins,
+        looked_up: report.looked_up.map(wall_time),
         restarted,
     }
 }

@@ -194,7 +194,7 @@ fn compose(
     counts: Counts,
 ) -> Result<Gateway, StartError> {
     let Prepared { bound, nodes, metrics, access_log, notice, runtime } = prepared;
-    let publisher = Publisher::new(state.mode.clone(), nodes.clone());
+    let publisher = Publisher::new(state.mode.clone(), nodes.clone(), &[]);
     let vitals = vitals(&state, metrics, &publisher);
     let entered = runtime.enter();
     let (stop_control, stop_rest) = (CancellationToken::new(), CancellationToken::new());
@@ -224,7 +224,7 @@ fn compose(
         journal: opened.journal,
         publisher,
         lines: lines.clone(),
-        evidence: Arc::new(FromHealth(health.board())),
+        evidence: Arc::new(FromHealth::of(&health)),
         events: events.clone(),
         metrics: vitals.metrics.clone(),
         liveness: vitals.liveness.clone(),

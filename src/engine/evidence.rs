@@ -6,12 +6,22 @@ use std::sync::Arc;
 use super::Objection;
 use crate::clock;
 use crate::journal::record::GuardedCall;
-use crate::model::{Mode, NodeId, NodeRole, NodeState, Timestamp};
+use crate::model::{Mode, NodeId, NodeRole, NodeState, Pace, Timestamp};
 use crate::routing::{Node, NodeIndex, Nodes};
 
-/// Where the engine asks about nodes; health answers.
+/// Where the engine asks about nodes; health answers. None of it waits.
 pub trait Evidence: Send + Sync + 'static {
     fn node(&self, index: NodeIndex) -> NodeEvidence;
+
+    /// Has the node probed now rather than at its next turn.
+    fn probe_soon(&self, index: NodeIndex);
+
+    /// Has the build and the plugins looked up again in the next round in which the node is
+    /// ready. They are fresh once [`NodeEvidence::looked_up`] is after this call.
+    fn look_again(&self, index: NodeIndex);
+
+    /// Sets how often all nodes are probed from now on.
+    fn hurry(&self, pace: Pace);
 }
 
 /// What is known of one node now.
@@ -23,10 +33,46 @@ pub struct NodeEvidence {
     /// When it came into that state.
     pub since: Timestamp,
     pub last_answer: Option<(Timestamp, String)>,
+    /// When the last round of probes ended; `None` where the node is not probed.
+    pub taken: Option<Timestamp>,
+    /// Ready readings up to the last one, without a break.
+    pub ready_in_a_row: u32,
+    /// Since when every probe was refused, or found no route, without a break. Time-outs and
+    /// unresolved names prove nothing, and end it as an answer does.
+    pub unreached_since: Option<Timestamp>,
+    /// When it last answered with HTTP at all, whatever the status.
+    pub answered: Option<Timestamp>,
+    /// The version row as it last told it: the same on all nodes, whatever code they run.
+    pub version: Option<String>,
     /// What it really runs, by the name of its entry asset.
     pub build: Option<String>,
+    /// Names of the enabled plugins, sorted: rows of the database, as the version is.
+    pub plugins: Option<Arc<[String]>>,
+    /// When the look-up of build and plugins began that found them.
+    pub looked_up: Option<Timestamp>,
     /// When it was last seen ready after having been seen down.
     pub restarted: Option<Timestamp>,
+}
+
+impl NodeEvidence {
+    /// What is known of a node that was never probed, at `now`: nothing.
+    pub fn unprobed(now: Timestamp) -> Self {
+        Self {
+            state: NodeState::Unknown,
+            reason: "not probed".to_owned(),
+            since: now,
+            last_answer: None,
+            taken: None,
+            ready_in_a_row: 0,
+            unreached_since: None,
+            answered: None,
+            version: None,
+            build: None,
+            plugins: None,
+            looked_up: None,
+            restarted: None,
+        }
+    }
 }
 
 /// Calls that changed, or are changing, what runs on a node while it was the kept one.
@@ -152,6 +198,12 @@ mod tests {
         fn node(&self, index: NodeIndex) -> NodeEvidence {
             self.0[index.0].clone()
         }
+
+        fn probe_soon(&self, _: NodeIndex) {}
+
+        fn look_again(&self, _: NodeIndex) {}
+
+        fn hurry(&self, _: Pace) {}
     }
 
     fn id(text: &str) -> NodeId {
@@ -168,11 +220,9 @@ mod tests {
     fn known(state: NodeState, build: Option<&str>, restarted: Option<i64>) -> NodeEvidence {
         NodeEvidence {
             state,
-            reason: "a reason".into(),
-            since: Timestamp::from_millis(0),
-            last_answer: None,
             build: build.map(str::to_owned),
             restarted: restarted.map(Timestamp::from_millis),
+            ..NodeEvidence::unprobed(Timestamp::from_millis(0))
         }
     }
 

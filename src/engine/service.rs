@@ -242,7 +242,7 @@ impl Engine {
         self.unended = None;
         self.guarded.keep(&to, &self.nodes);
         let warnings = self.doubt_ends(&to);
-        let generation = self.publisher.publish(to.clone());
+        let generation = self.publisher.publish(to.clone(), &[]);
         failpoint::hit("engine.published");
         let by = command.by.name.clone();
         let why =

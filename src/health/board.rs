@@ -15,6 +15,18 @@ pub struct NodeReport {
     pub since: Timestamp,
     /// What the last probe said and when; that may contradict the state until it repeats.
     pub last_answer: Option<(Timestamp, String)>,
+    /// Uptime clock: when the last round of probes ended.
+    pub taken: Option<u64>,
+    /// Ready readings up to the last one, without a break.
+    pub ready_in_a_row: u32,
+    /// Uptime clock: since when every probe was refused, or found no route, without a break. A
+    /// time-out, an unresolved name, an answer or a broken connection ends it.
+    pub unreached_since: Option<u64>,
+    /// Uptime clock: when it last answered with HTTP at all, whatever the status.
+    pub answered: Option<u64>,
+    /// The version row, as its last `app:getInfo` of status 200 told it; `None` where that named
+    /// none.
+    pub version: Option<String>,
     /// Uptime clock: when a probe last proved that the application was not running: every address
     /// refused, or the node said itself that it starts. Time-outs, unresolved names and a front
     /// server's 502 prove nothing.
@@ -24,6 +36,10 @@ pub struct NodeReport {
     /// Name of the entry script of its page, looked up after it last became ready. `None` where
     /// that was not found out: unknown, not "no build".
     pub build: Option<String>,
+    /// Names of its enabled plugins, sorted; looked up with the build, and as unknown.
+    pub plugins: Option<Arc<[String]>>,
+    /// Uptime clock: when the look-up of build and plugins began that gave what stands here.
+    pub looked_up: Option<u64>,
 }
 
 impl NodeReport {
@@ -49,9 +65,16 @@ impl Board {
                 reason: "not probed yet".to_owned(),
                 since: now,
                 last_answer: None,
+                taken: None,
+                ready_in_a_row: 0,
+                unreached_since: None,
+                answered: None,
+                version: None,
                 down_seen: None,
                 ready_since: None,
                 build: None,
+                plugins: None,
+                looked_up: None,
             })
         };
         Self((0..nodes).map(|_| unknown()).collect())

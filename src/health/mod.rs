@@ -3,10 +3,12 @@
 //! One task for each node, on the control plane's runtime, resolves its name, probes it and moves
 //! its state, which the workers' pick reads. Health publishes no table and changes no mode.
 
+mod attention;
 mod board;
 mod probe;
 mod resolve;
 mod service;
+mod unreached;
 mod verdict;
 
 use std::num::NonZeroU32;
@@ -18,6 +20,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use attention::Attention;
 pub use board::{Board, NodeReport};
 pub use resolve::{Resolve, ResolveError, SystemResolver};
 
@@ -84,6 +87,7 @@ impl Kicks {
 pub struct Health {
     board: Board,
     kicks: Kicks,
+    attention: Attention,
     changes: broadcast::Sender<Change>,
     first_round: watch::Receiver<bool>,
     tasks: TaskTracker,
@@ -114,6 +118,7 @@ impl Health {
     ) -> Self {
         let board = Board::new(nodes.len(), clock::now());
         let kicks = Kicks(nodes.iter().map(|_| Notify::new()).collect());
+        let attention = Attention::new(kicks.clone());
         let (changes, _) = broadcast::channel(HEALTH_CHANGES_KEPT);
         let probed = nodes.iter().filter(|node| !node.authority.is_empty()).count();
         let (pending, first_round) = FirstRound::of(probed);
@@ -124,6 +129,7 @@ impl Health {
             resolver,
             board: board.clone(),
             kicks: kicks.clone(),
+            attention: attention.clone(),
             changes: changes.clone(),
             first_round: pending,
         });
@@ -137,7 +143,7 @@ impl Health {
             tasks.spawn(watch.run(stop.clone()));
         }
         tasks.close();
-        Self { board, kicks, changes, first_round, tasks, stop }
+        Self { board, kicks, attention, changes, first_round, tasks, stop }
     }
 
     pub fn board(&self) -> Board {
@@ -146,6 +152,16 @@ impl Health {
 
     pub fn kicks(&self) -> Kicks {
         self.kicks.clone()
+    }
+
+    /// Through it, the probes are told to look now, again, or closely.
+    pub fn attention(&self) -> Attention {
+        self.attention.clone()
+    }
+
+    /// Looks the build and the plugins of a node up again: see [`Attention::look_again`].
+    pub fn look_again(&self, index: NodeIndex) {
+        self.attention.look_again(index);
     }
 
     /// Every change from here on. A reader that falls behind by [`HEALTH_CHANGES_KEPT`] is told
@@ -182,6 +198,7 @@ struct Shared<P, R> {
     resolver: Arc<R>,
     board: Board,
     kicks: Kicks,
+    attention: Attention,
     changes: broadcast::Sender<Change>,
     first_round: FirstRound,
 }

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,8 +20,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::model::limits::{
     HEADERS_MAX, PROBE_BODY_BYTES_MAX, PROBE_HEAD_BYTES_MAX, PROBE_PAGE_BYTES_MAX,
+    PROBE_PLUGINS_BYTES_MAX,
 };
-use crate::nocobase::{Answer, Paths, ProbeAnswer, build_of};
+use crate::nocobase::{Answer, Paths, ProbeAnswer, build_of, plugins_of};
 
 const USER_AGENT: &str = "drawspan-probe";
 
@@ -47,6 +49,9 @@ pub(super) trait Probe: Send + Sync + 'static {
 
     /// The build that the node's page names.
     fn build(&self, target: Target<'_>) -> impl Future<Output = Option<String>> + Send;
+
+    /// The enabled plugins that the node lists, sorted.
+    fn plugins(&self, target: Target<'_>) -> impl Future<Output = Option<Arc<[String]>>> + Send;
 }
 
 /// The real probe.
@@ -55,6 +60,7 @@ pub(super) struct HttpProbe {
     health: String,
     info: String,
     page: String,
+    plugins: String,
     /// For a whole round.
     budget: Duration,
 }
@@ -62,7 +68,23 @@ pub(super) struct HttpProbe {
 impl HttpProbe {
     pub fn new(paths: &Paths, budget: Duration) -> Self {
         let page = format!("{}/", paths.public.trim_end_matches('/'));
-        Self { health: paths.health(), info: paths.app_info(), page, budget }
+        let plugins = paths.enabled_plugins();
+        Self { health: paths.health(), info: paths.app_info(), page, plugins, budget }
+    }
+
+    /// The body of a 200 to one more call, as far as `body_max`.
+    async fn body(&self, target: Target<'_>, path: &str, body_max: usize) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + self.budget;
+        match (Call { target, path, body_max, deadline }).answer().await {
+            ProbeAnswer::Answered(Answer { status: 200, body, .. }) => Some(body),
+            ProbeAnswer::Answered(_)
+            | ProbeAnswer::Refused
+            | ProbeAnswer::Unreachable(_)
+            | ProbeAnswer::NotTried(_)
+            | ProbeAnswer::TimedOut
+            | ProbeAnswer::Unresolved(_)
+            | ProbeAnswer::Broken(_) => None,
+        }
     }
 }
 
@@ -78,6 +100,7 @@ impl Probe for HttpProbe {
             ProbeAnswer::Answered(_)
             | ProbeAnswer::Refused
             | ProbeAnswer::Unreachable(_)
+            | ProbeAnswer::NotTried(_)
             | ProbeAnswer::TimedOut
             | ProbeAnswer::Unresolved(_)
             | ProbeAnswer::Broken(_) => None,
@@ -86,17 +109,14 @@ impl Probe for HttpProbe {
     }
 
     async fn build(&self, target: Target<'_>) -> Option<String> {
-        let deadline = Instant::now() + self.budget;
-        let call = Call { target, path: &self.page, body_max: PROBE_PAGE_BYTES_MAX, deadline };
-        match call.answer().await {
-            ProbeAnswer::Answered(Answer { status: 200, body, .. }) => build_of(&body),
-            ProbeAnswer::Answered(_)
-            | ProbeAnswer::Refused
-            | ProbeAnswer::Unreachable(_)
-            | ProbeAnswer::TimedOut
-            | ProbeAnswer::Unresolved(_)
-            | ProbeAnswer::Broken(_) => None,
-        }
+        build_of(&self.body(target, &self.page, PROBE_PAGE_BYTES_MAX).await?)
+    }
+
+    async fn plugins(&self, target: Target<'_>) -> Option<Arc<[String]>> {
+        // One byte more than is allowed tells a list that is too long from one that just fits.
+        let body = self.body(target, &self.plugins, PROBE_PLUGINS_BYTES_MAX + 1).await?;
+        let whole = body.len() <= PROBE_PLUGINS_BYTES_MAX;
+        whole.then(|| plugins_of(&body)).flatten().map(Arc::from)
     }
 }
 
@@ -184,11 +204,15 @@ async fn read(response: Response<Incoming>, body_max: usize) -> Result<Answer, B
     Ok(Answer { status, location, body })
 }
 
-/// Refused only where every address did: with one that timed out, nobody knows.
+/// Refused only where every address did: with one that timed out, nobody knows, nor with one that
+/// this process could not try.
 fn why_unreachable(failures: &[io::Error]) -> ProbeAnswer {
     let is = |kind: io::ErrorKind| move |error: &io::Error| error.kind() == kind;
     if failures.iter().any(is(io::ErrorKind::TimedOut)) {
         return ProbeAnswer::TimedOut;
+    }
+    if let Some(ours) = failures.iter().find(|error| !finds_nobody(error)) {
+        return ProbeAnswer::NotTried(ours.to_string());
     }
     match failures.last() {
         None => ProbeAnswer::Unresolved("it has no address".to_owned()),
@@ -197,6 +221,16 @@ fn why_unreachable(failures: &[io::Error]) -> ProbeAnswer {
         }
         Some(last) => ProbeAnswer::Unreachable(last.to_string()),
     }
+}
+
+/// Does this failure say something about the other end?
+fn finds_nobody(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+    )
 }
 
 #[cfg(test)]
@@ -213,5 +247,8 @@ mod tests {
         let unreachable = why_unreachable(&[error(io::ErrorKind::HostUnreachable), refused()]);
         assert!(matches!(unreachable, ProbeAnswer::Unreachable(_)));
         assert!(matches!(why_unreachable(&[]), ProbeAnswer::Unresolved(_)));
+        let out_of_descriptors = io::Error::from_raw_os_error(24);
+        let not_tried = why_unreachable(&[refused(), out_of_descriptors, refused()]);
+        assert!(matches!(not_tried, ProbeAnswer::NotTried(_)), "{not_tried:?}");
     }
 }

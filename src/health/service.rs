@@ -9,12 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::probe::{Probe, Round, Target};
 use super::resolve::{Resolve, in_order};
+use super::unreached::Unreached;
 use super::verdict::Verdict;
 use super::{Change, Shared};
 use crate::clock;
-use crate::model::NodeState;
-use crate::model::limits::{BUILD_TRIES_MAX, PROBE_GAP, RESOLVE_INTERVAL};
-use crate::nocobase::{ProbeAnswer, Reading, ReadingKind, judge};
+use crate::model::limits::{LOOKS_MAX, PROBE_CLOSELY, PROBE_GAP, RESOLVE_INTERVAL};
+use crate::model::{NodeState, Pace};
+use crate::nocobase::{Answer, ProbeAnswer, Reading, ReadingKind, judge, version_of};
 use crate::routing::{Node, NodeIndex};
 
 /// Owns one node's state: nobody else sets it, nor its addresses.
@@ -23,9 +24,38 @@ pub(super) struct Watch<P, R> {
     node: Arc<Node>,
     shared: Arc<Shared<P, R>>,
     verdict: Verdict,
+    unreached: Unreached,
     name: Name,
-    /// Times that the page may still be asked for the build.
-    build_tries: u32,
+    look: Look,
+}
+
+/// The search for what a ready node runs.
+#[derive(Clone, Default)]
+struct Look {
+    /// Times that the node may still be asked.
+    tries: u32,
+    /// Uptime clock: when this search began to ask.
+    began: Option<u64>,
+    build: Option<String>,
+    plugins: Option<Arc<[String]>>,
+}
+
+impl Look {
+    fn due() -> Self {
+        Self { tries: LOOKS_MAX, ..Self::default() }
+    }
+}
+
+/// What one round amounted to.
+struct Digest<'a> {
+    round: &'a Round,
+    reading: &'a Reading,
+    /// Uptime clock: when the round ended.
+    taken: u64,
+    unreached_since: Option<u64>,
+    changed: Option<NodeState>,
+    /// What a search for build and plugins found so far, where one was made.
+    look: Option<Look>,
 }
 
 /// What is known about the node's name.
@@ -53,7 +83,8 @@ impl<P: Probe, R: Resolve> Watch<P, R> {
             }
             Err(_) => Name::Known { due: Instant::now(), failure: None },
         };
-        Self { index, node, shared, verdict, name, build_tries: 0 }
+        let unreached = Unreached::default();
+        Self { index, node, shared, verdict, unreached, name, look: Look::default() }
     }
 
     pub async fn run(mut self, stop: CancellationToken) {
@@ -114,50 +145,76 @@ impl<P: Probe, R: Resolve> Watch<P, R> {
     }
 
     async fn digest(&mut self, round: &Round) {
+        let taken = clock::uptime_ms();
         let reading = judge(&round.health, round.info.as_ref());
         if is_connect_failure(&round.health) {
             self.lookup_is_due();
         }
+        let epoch = self.node.address_epoch();
+        let unreached_since = self.unreached.take(&round.health, taken, epoch);
         let from = self.verdict.state();
         let changed = self.verdict.take(&reading);
-        match changed {
-            Some(NodeState::Ready) => self.build_tries = BUILD_TRIES_MAX,
-            Some(_) => self.build_tries = 0,
-            None => {}
-        }
-        let build = self.look_for_build(&reading).await;
-        self.report(round, &reading, changed, build);
+        let look = self.look_closer(&reading, changed).await;
+        let digest = Digest { round, reading: &reading, taken, unreached_since, changed, look };
+        self.report(&digest);
         if let Some(to) = changed {
             self.announce(from, to, reading.reason);
         }
     }
 
-    /// Looked for before the node is shown as ready: whoever sees it ready sees its build as well,
-    /// so that no switch slips in between.
-    async fn look_for_build(&mut self, reading: &Reading) -> Option<String> {
-        if self.build_tries == 0 || reading.kind != ReadingKind::Ready {
+    /// Asks what the node runs, where that is to be found out. Done before the node is shown as
+    /// ready: whoever sees it ready sees its build as well, so that no switch slips in between.
+    async fn look_closer(&mut self, reading: &Reading, changed: Option<NodeState>) -> Option<Look> {
+        if changed.is_some() {
+            self.look = Look::default();
+        }
+        if self.verdict.state() != NodeState::Ready || reading.kind != ReadingKind::Ready {
             return None;
         }
+        let asked_for = self.shared.attention.wants_look(self.index);
+        if asked_for || changed == Some(NodeState::Ready) {
+            self.look = Look::due();
+        }
+        self.look.tries = self.look.tries.checked_sub(1)?;
+        self.look.began.get_or_insert_with(clock::uptime_ms);
         let addresses = self.node.addresses();
         let target = Target { authority: &self.node.authority, addresses: &addresses };
-        let build = self.shared.probe.build(target).await;
-        self.build_tries = if build.is_some() { 0 } else { self.build_tries - 1 };
-        build
+        let build = async {
+            match self.look.build.take() {
+                None => self.shared.probe.build(target).await,
+                known => known,
+            }
+        };
+        let plugins = async {
+            match self.look.plugins.take() {
+                None => self.shared.probe.plugins(target).await,
+                known => known,
+            }
+        };
+        (self.look.build, self.look.plugins) = tokio::join!(build, plugins);
+        if self.look.build.is_some() && self.look.plugins.is_some() {
+            self.look.tries = 0;
+        }
+        Some(self.look.clone())
     }
 
-    fn report(
-        &self,
-        round: &Round,
-        reading: &Reading,
-        changed: Option<NodeState>,
-        build: Option<String>,
-    ) {
-        let (now, uptime) = (clock::now(), clock::uptime_ms());
+    fn report(&self, digest: &Digest<'_>) {
+        let Digest { round, reading, taken, changed, .. } = *digest;
+        let now = clock::now();
         let state = self.verdict.state();
         let explains =
             changed.is_some() || state == NodeState::Unknown || reading.kind.state() == state;
         self.shared.board.write(self.index, |report| {
             report.last_answer = Some((now, reading.reason.clone()));
+            report.taken = Some(taken);
+            report.ready_in_a_row = self.verdict.ready_in_a_row();
+            report.unreached_since = digest.unreached_since;
+            if matches!(round.health, ProbeAnswer::Answered(_)) {
+                report.answered = Some(taken);
+            }
+            if let Some(ProbeAnswer::Answered(Answer { status: 200, body, .. })) = &round.info {
+                report.version = version_of(body);
+            }
             if explains {
                 report.reason.clone_from(&reading.reason);
             }
@@ -165,17 +222,19 @@ impl<P: Probe, R: Resolve> Watch<P, R> {
                 report.state = state;
                 report.since = now;
             }
-            if changed == Some(NodeState::Ready) || build.is_some() {
-                report.build = build;
+            if let Some(look) = &digest.look {
+                report.build.clone_from(&look.build);
+                report.plugins.clone_from(&look.plugins);
+                report.looked_up = look.began;
             }
             if proves_down(&round.health, reading) {
-                report.down_seen = Some(uptime);
+                report.down_seen = Some(taken);
                 report.ready_since = None;
             }
             if state != NodeState::Ready {
                 report.ready_since = None;
             } else if reading.kind == ReadingKind::Ready && report.ready_since.is_none() {
-                report.ready_since = Some(uptime);
+                report.ready_since = Some(taken);
             }
         });
     }
@@ -232,14 +291,25 @@ impl<P: Probe, R: Resolve> Watch<P, R> {
             | NodeState::Ready
             | NodeState::Busy
             | NodeState::Failing
-            | NodeState::Down => self.shared.settings.interval.mul_f64(0.9 + 0.2 * fastrand::f64()),
+            | NodeState::Down => self.interval().mul_f64(0.9 + 0.2 * fastrand::f64()),
+        }
+    }
+
+    fn interval(&self) -> Duration {
+        let usual = self.shared.settings.interval;
+        match self.shared.attention.pace() {
+            Pace::Usual => usual,
+            Pace::Closely => usual.min(PROBE_CLOSELY),
         }
     }
 }
 
 fn is_connect_failure(health: &ProbeAnswer) -> bool {
     match health {
-        ProbeAnswer::Refused | ProbeAnswer::Unreachable(_) | ProbeAnswer::TimedOut => true,
+        ProbeAnswer::Refused
+        | ProbeAnswer::Unreachable(_)
+        | ProbeAnswer::NotTried(_)
+        | ProbeAnswer::TimedOut => true,
         // An unresolved name is looked up for its next reading anyway.
         ProbeAnswer::Answered(_) | ProbeAnswer::Unresolved(_) | ProbeAnswer::Broken(_) => false,
     }

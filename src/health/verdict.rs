@@ -41,6 +41,11 @@ impl Verdict {
         self.state
     }
 
+    /// Ready readings up to the last one, without a break.
+    pub fn ready_in_a_row(&self) -> u32 {
+        self.ready
+    }
+
     /// Takes one reading. Returns the new state where it changed.
     pub fn take(&mut self, reading: &Reading) -> Option<NodeState> {
         self.count(reading.kind);
@@ -241,6 +246,7 @@ mod tests {
                 if verdict.take(&reading(kind)) == Some(NodeState::Ready) {
                     prop_assert!(RISE.get() <= in_a_row);
                 }
+                prop_assert_eq!(verdict.ready_in_a_row(), in_a_row);
             }
         }
     }

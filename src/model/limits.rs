@@ -68,6 +68,10 @@ pub const EJECT_MAX: Duration = Duration::from_secs(300);
 
 /// Between two probes of a node without a first verdict, and never less between any two.
 pub const PROBE_GAP: Duration = Duration::from_millis(200);
+/// Between two probes of a node while it is watched closely.
+pub const PROBE_CLOSELY: Duration = Duration::from_millis(500);
+/// Between two refused probes more may have happened than was seen, where they lie further apart.
+pub const UNREACHED_GAP_MAX: Duration = Duration::from_secs(10);
 /// How often a node's name is resolved again while nothing fails.
 pub const RESOLVE_INTERVAL: Duration = Duration::from_secs(2);
 /// Head of an answer to a probe.
@@ -76,8 +80,11 @@ pub const PROBE_HEAD_BYTES_MAX: usize = 64 * 1024;
 pub const PROBE_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Of a node's page as much is read to find the build that it names.
 pub const PROBE_PAGE_BYTES_MAX: usize = 256 * 1024;
-/// Times that a node's page is asked for its build after the node became ready.
-pub const BUILD_TRIES_MAX: u32 = 3;
+/// Of a node's list of plugins as much is read; a longer one counts as unknown (the stock 76
+/// plugins need some 20 KiB).
+pub const PROBE_PLUGINS_BYTES_MAX: usize = 1024 * 1024;
+/// Times that a node is asked for its build and its plugins after it became ready.
+pub const LOOKS_MAX: u32 = 3;
 /// Changes of nodes' states kept for a reader that is slow.
 pub const HEALTH_CHANGES_KEPT: usize = 256;
 

@@ -22,8 +22,10 @@ pub enum ProbeAnswer {
     Answered(Answer),
     /// Every address refused the connection.
     Refused,
-    /// No connection, for another reason.
+    /// No way to it: no route to its host or network.
     Unreachable(String),
+    /// No connection, for a reason that may be ours (out of descriptors, a rule that forbids it).
+    NotTried(String),
     TimedOut,
     /// The node's name does not resolve, for this reason.
     Unresolved(String),
@@ -110,6 +112,7 @@ fn after_health(reading: Reading, info: &ProbeAnswer) -> Reading {
         ProbeAnswer::Answered(_)
         | ProbeAnswer::Refused
         | ProbeAnswer::Unreachable(_)
+        | ProbeAnswer::NotTried(_)
         | ProbeAnswer::Unresolved(_)
         | ProbeAnswer::Broken(_) => reading,
     }
@@ -122,6 +125,7 @@ fn read(call: &str, answer: &ProbeAnswer) -> Result<(), Reading> {
         ProbeAnswer::Answered(answer) => read_answer(call, answer),
         ProbeAnswer::Refused => down("connection refused".to_owned()),
         ProbeAnswer::Unreachable(why) => down(format!("unreachable: {}", quote(why))),
+        ProbeAnswer::NotTried(why) => down(format!("no connection: {}", quote(why))),
         ProbeAnswer::TimedOut => down(format!("{call} timed out")),
         ProbeAnswer::Unresolved(why) => down(format!("name does not resolve: {}", quote(why))),
         ProbeAnswer::Broken(why) => Err(failing(format!("{call}: {}", quote(why)))),
@@ -327,6 +331,7 @@ mod tests {
             (ProbeAnswer::Refused, "connection refused"),
             (ProbeAnswer::TimedOut, "health timed out"),
             (ProbeAnswer::Unreachable("no route to host".into()), "unreachable: no route to host"),
+            (ProbeAnswer::NotTried("too many files".into()), "no connection: too many files"),
             (ProbeAnswer::Unresolved("no such name".into()), "name does not resolve: no such name"),
         ] {
             let reading = judge(&answer, None);

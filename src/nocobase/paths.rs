@@ -33,6 +33,10 @@ impl Paths {
     pub fn app_info(&self) -> String {
         format!("{}/app:getInfo", self.api.trim_end_matches('/'))
     }
+
+    pub fn enabled_plugins(&self) -> String {
+        format!("{}/pm:listEnabled", self.api.trim_end_matches('/'))
+    }
 }
 
 #[cfg(test)]

@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn table(mode: Mode, nodes: &Nodes) -> Table {
-        Table::new(Generation(1), mode, nodes.clone())
+        Table::new(Generation(1), mode, nodes.clone(), &[])
     }
 
     fn picks(table: &Table, balance: Balance, count: usize) -> Vec<usize> {
@@ -214,6 +214,35 @@ mod tests {
                 table(mode, &nodes).pick(Balance::RoundRobin, &mut rotation, &Tried::default(), 1);
             assert_eq!(picked, Err(NoNode::Raised));
         }
+    }
+
+    #[test]
+    fn an_excluded_node_is_picked_in_no_mode_not_even_as_the_last_one() {
+        let nodes = nodes(&[1, 1, 1]);
+        let without = |mode, excluded: &[&str]| {
+            let excluded: Vec<_> =
+                excluded.iter().map(|id| id.parse().expect("a legal id")).collect();
+            Table::new(Generation(1), mode, nodes.clone(), &excluded)
+        };
+        for balance in [Balance::RoundRobin, Balance::LeastRequests] {
+            let picked = picks(&without(Mode::Cluster, &["n2", "n9"]), balance, 20);
+            assert!(!picked.contains(&1) && picked.contains(&0) && picked.contains(&2));
+        }
+        nodes[0].set_state(NodeState::Down);
+        nodes[2].set_state(NodeState::Down);
+        let mut rotation = Rotation::new(3, 0);
+        for (mode, why) in [
+            (Mode::Cluster, NoNode::NoneReady),
+            (single("n2"), NoNode::Raised),
+            (Mode::Maintenance, NoNode::Raised),
+        ] {
+            let table = without(mode, &["n2"]);
+            assert!(table.is_excluded(NodeIndex(1)) && !table.allows(NodeIndex(1)));
+            assert!(table.routed().all(|(index, _)| index != NodeIndex(1)));
+            let picked = table.pick(Balance::RoundRobin, &mut rotation, &Tried::default(), 1);
+            assert_eq!(picked, Err(why), "{:?}", table.mode);
+        }
+        assert!(!without(Mode::Cluster, &["n2"]).is_excluded(NodeIndex(9)));
     }
 
     #[test]

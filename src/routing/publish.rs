@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Cache};
 
 use super::{Nodes, Table};
-use crate::model::{Generation, Mode};
+use crate::model::{Generation, Mode, NodeId};
 
 /// The published table; cloned into every worker.
 #[derive(Clone, Debug)]
@@ -45,9 +45,9 @@ pub struct Publisher {
 
 impl Publisher {
     /// Publishes the table of the start as generation 1.
-    pub fn new(mode: Mode, nodes: Nodes) -> Self {
+    pub fn new(mode: Mode, nodes: Nodes, excluded: &[NodeId]) -> Self {
         let generation = Generation(1);
-        let table = Table::new(generation, mode, nodes.clone());
+        let table = Table::new(generation, mode, nodes.clone(), excluded);
         let tables = Tables(Arc::new(ArcSwap::from_pointee(table)));
         Self { tables, generation, nodes }
     }
@@ -56,11 +56,11 @@ impl Publisher {
         self.tables.clone()
     }
 
-    /// Publishes `mode` as the next generation. From here on some workers may route by it; all
-    /// do once they are fenced.
-    pub fn publish(&mut self, mode: Mode) -> Generation {
+    /// Publishes `mode` without the `excluded` nodes as the next generation. From here on some
+    /// workers may route by it; all do once they are fenced.
+    pub fn publish(&mut self, mode: Mode, excluded: &[NodeId]) -> Generation {
         self.generation = Generation(self.generation.0 + 1);
-        let table = Table::new(self.generation, mode, self.nodes.clone());
+        let table = Table::new(self.generation, mode, self.nodes.clone(), excluded);
         self.tables.0.store(Arc::new(table));
         self.generation
     }
@@ -69,14 +69,30 @@ impl Publisher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{NodeRole, Weight};
+    use crate::routing::{Node, NodeIndex};
 
     #[test]
     fn a_reader_sees_what_was_published_last() {
-        let mut publisher = Publisher::new(Mode::Cluster, Arc::from([]));
+        let mut publisher = Publisher::new(Mode::Cluster, Arc::from([]), &[]);
         let mut reader = publisher.tables().reader();
         assert_eq!(reader.current().generation, Generation(1));
-        let generation = publisher.publish(Mode::Maintenance);
+        let generation = publisher.publish(Mode::Maintenance, &[]);
         assert_eq!(reader.current().generation, generation);
         assert_eq!(reader.current().mode, Mode::Maintenance);
+    }
+
+    #[test]
+    fn each_table_is_without_the_nodes_that_it_was_published_without() {
+        let id: NodeId = "n1".parse().expect("a legal id");
+        let node = Node::new(id.clone(), NodeRole::Request, Weight::ONE, String::new());
+        let excluded = [id];
+        let mut publisher = Publisher::new(Mode::Cluster, Arc::from([Arc::new(node)]), &excluded);
+        let mut reader = publisher.tables().reader();
+        assert!(reader.current().is_excluded(NodeIndex(0)));
+        publisher.publish(Mode::Cluster, &[]);
+        assert!(reader.current().allows(NodeIndex(0)));
+        publisher.publish(Mode::Cluster, &excluded);
+        assert!(!reader.current().allows(NodeIndex(0)));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Node, NodeIndex, Nodes};
-use crate::model::{Generation, Mode, NodeRole, NodeState};
+use crate::model::{Generation, Mode, NodeId, NodeRole, NodeState};
 
 /// The routing table of one generation. Never changes once it is made.
 #[derive(Debug)]
@@ -11,27 +11,37 @@ pub struct Table {
     pub generation: Generation,
     pub mode: Mode,
     pub nodes: Nodes,
-    /// By [`NodeIndex`]: does this mode let public traffic go there?
+    /// By [`NodeIndex`]: does this table let public traffic go there?
     allowed: Box<[bool]>,
+    /// By [`NodeIndex`]: is it kept out, whatever the mode?
+    excluded: Box<[bool]>,
 }
 
 impl Table {
-    /// A mode that keeps a node which is not there, or which takes no traffic, allows no node.
-    pub fn new(generation: Generation, mode: Mode, nodes: Nodes) -> Self {
-        let allows = |node: &Arc<Node>| {
+    /// A node in `excluded` is allowed in no mode; names of nodes that are not there mean nothing.
+    /// A mode that keeps a node which is not there, is excluded or takes no traffic allows no node.
+    pub fn new(generation: Generation, mode: Mode, nodes: Nodes, excluded: &[NodeId]) -> Self {
+        let excluded: Box<[bool]> = nodes.iter().map(|node| excluded.contains(&node.id)).collect();
+        let allows = |(node, excluded): (&Arc<Node>, &bool)| {
             node.role == NodeRole::Request
+                && !excluded
                 && match &mode {
                     Mode::Cluster => true,
                     Mode::Single(kept) => *kept == node.id,
                     Mode::Maintenance => false,
                 }
         };
-        let allowed = nodes.iter().map(allows).collect();
-        Self { generation, mode, nodes, allowed }
+        let allowed = nodes.iter().zip(&excluded).map(allows).collect();
+        Self { generation, mode, nodes, allowed, excluded }
     }
 
     pub fn allows(&self, index: NodeIndex) -> bool {
         self.allowed.get(index.0).copied().unwrap_or(false)
+    }
+
+    /// Is this node kept out, whatever the mode?
+    pub fn is_excluded(&self, index: NodeIndex) -> bool {
+        self.excluded.get(index.0).copied().unwrap_or(false)
     }
 
     /// The nodes that this mode routes to, whatever their state.

@@ -18,6 +18,7 @@ struct Script {
     rounds: Mutex<VecDeque<Round>>,
     asked: Mutex<Vec<(Instant, Vec<SocketAddr>)>>,
     builds: Mutex<VecDeque<Option<String>>>,
+    plugins: Mutex<VecDeque<Option<Arc<[String]>>>>,
 }
 
 impl Probe for Script {
@@ -33,6 +34,10 @@ impl Probe for Script {
 
     async fn build(&self, _: Target<'_>) -> Option<String> {
         self.builds.lock().expect("sound").pop_front().flatten()
+    }
+
+    async fn plugins(&self, _: Target<'_>) -> Option<Arc<[String]>> {
+        self.plugins.lock().expect("sound").pop_front().flatten()
     }
 }
 
@@ -58,6 +63,12 @@ fn ok() -> ProbeAnswer {
 
 fn ready() -> Round {
     Round { health: ok(), info: Some(ok()) }
+}
+
+fn ready_with(version: &str) -> Round {
+    let body = format!(r#"{{"data":{{"version":"{version}"}}}}"#).into_bytes();
+    let info = ProbeAnswer::Answered(Answer { status: 200, location: None, body });
+    Round { health: ok(), info: Some(info) }
 }
 
 fn refused() -> Round {
@@ -267,6 +278,138 @@ async fn a_build_that_was_not_found_is_looked_for_again_and_then_given_up() {
     bench.rounds(10).await;
     assert_eq!(bench.report().build, None);
     assert_eq!(bench.script.builds.lock().expect("sound").len(), 1);
+}
+
+fn plugins(names: &[&str]) -> Option<Arc<[String]>> {
+    Some(names.iter().map(ToString::to_string).collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn plugins_are_looked_for_with_the_build_and_each_until_it_is_found() {
+    let mut bench = bench(LITERAL, &[ready()], &[None]);
+    let builds = [Some("index-1.js".to_owned()), Some("never-asked.js".to_owned())];
+    bench.script.builds.lock().expect("sound").extend(builds);
+    let lists = [None, None, plugins(&["acl"]), plugins(&["too-late"])];
+    bench.script.plugins.lock().expect("sound").extend(lists);
+    assert_eq!(bench.change().await.0, NodeState::Ready);
+    assert_eq!(bench.report().plugins, None);
+    bench.rounds(10).await;
+    let report = bench.report();
+    assert_eq!((report.plugins, report.build.as_deref()), (plugins(&["acl"]), Some("index-1.js")));
+    assert_eq!(bench.script.builds.lock().expect("sound").len(), 1);
+    assert_eq!(bench.script.plugins.lock().expect("sound").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn build_and_plugins_are_looked_up_again_when_that_is_asked_for_and_only_then() {
+    let mut bench = bench(LITERAL, &[ready()], &[None]);
+    let script = bench.script.clone();
+    let next = |build: &str, names: &[&str]| {
+        script.builds.lock().expect("sound").push_back(Some(build.to_owned()));
+        script.plugins.lock().expect("sound").push_back(plugins(names));
+    };
+    next("index-1.js", &["acl"]);
+    assert_eq!(bench.change().await.0, NodeState::Ready);
+    next("index-2.js", &["acl", "embed"]);
+    bench.rounds(8).await;
+    let before = bench.report();
+    assert_eq!(before.build.as_deref(), Some("index-1.js"), "nobody asked");
+
+    bench.health.look_again(NodeIndex(0));
+    bench.health.look_again(NodeIndex(99));
+    bench.rounds(10).await;
+    let after = bench.report();
+    assert_eq!(after.build.as_deref(), Some("index-2.js"));
+    assert_eq!(after.plugins, plugins(&["acl", "embed"]));
+    assert!(before.looked_up <= after.looked_up && before.looked_up.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_finds_nothing_leaves_nothing_old_behind() {
+    let mut bench = bench(LITERAL, &[ready()], &[None]);
+    bench.script.builds.lock().expect("sound").push_back(Some("index-1.js".to_owned()));
+    bench.script.plugins.lock().expect("sound").push_back(plugins(&["acl"]));
+    assert_eq!(bench.change().await.0, NodeState::Ready);
+    bench.health.look_again(NodeIndex(0));
+    bench.rounds(8).await;
+    assert_eq!((bench.report().build, bench.report().plugins), (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_was_asked_for_waits_until_the_node_is_ready() {
+    let mut bench = bench(LITERAL, &[starting()], &[None]);
+    assert_eq!(bench.change().await.0, NodeState::Busy);
+    bench.health.look_again(NodeIndex(0));
+    let before = bench.script.asked.lock().expect("sound").len();
+    bench.rounds(before + 3).await;
+    assert_eq!(bench.report().looked_up, None);
+    bench.script.builds.lock().expect("sound").push_back(Some("index-1.js".to_owned()));
+    bench.script.rounds.lock().expect("sound").push_back(ready());
+    assert_eq!(bench.change().await.0, NodeState::Ready);
+    assert_eq!(bench.report().build.as_deref(), Some("index-1.js"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_without_a_break_are_reported_since_the_first() {
+    let mut bench = bench(LITERAL, &[refused()], &[None]);
+    assert_eq!(bench.change().await.0, NodeState::Down);
+    let since = bench.report().unreached_since.expect("every probe was refused");
+    bench.rounds(9).await;
+    let report = bench.report();
+    assert_eq!(report.unreached_since, Some(since));
+    assert_eq!((report.answered, report.ready_in_a_row), (None, 0));
+
+    let script = &bench.script.rounds;
+    script.lock().expect("sound").extend([timed_out(), timed_out()]);
+    bench.rounds(12).await;
+    assert_eq!(bench.report().unreached_since, None, "a time-out proves nothing");
+    assert_eq!(bench.report().state, NodeState::Down);
+
+    script.lock().expect("sound").extend([refused(), refused()]);
+    bench.rounds(15).await;
+    let again = bench.report().unreached_since.expect("refused again");
+    assert!(since <= again, "a streak of its own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ready_readings_are_counted_and_the_last_version_row_is_kept() {
+    let unnamed = ready();
+    let named = || ready_with("2.2.15");
+    let mut bench = bench(LITERAL, &[named(), named(), named(), timed_out()], &[None]);
+    assert_eq!(bench.change().await.0, NodeState::Ready);
+    let report = bench.report();
+    assert_eq!((report.ready_in_a_row, report.version.as_deref()), (2, Some("2.2.15")));
+    assert_eq!(report.answered, report.taken);
+    bench.rounds(5).await;
+    let report = bench.report();
+    assert_eq!(report.ready_in_a_row, 0, "a time-out breaks it");
+    assert_eq!(report.version.as_deref(), Some("2.2.15"));
+    bench.script.rounds.lock().expect("sound").extend([ready_with("2.3.0"), ready_with("2.3.0")]);
+    bench.rounds(9).await;
+    assert_eq!(bench.report().version.as_deref(), Some("2.3.0"));
+    bench.script.rounds.lock().expect("sound").push_back(unnamed);
+    bench.rounds(12).await;
+    assert_eq!(bench.report().version, None, "it named none");
+    assert!(4 < bench.report().ready_in_a_row);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_watched_closely_is_probed_at_once_and_every_500_ms() {
+    let mut bench = bench(LITERAL, &[ready()], &[None]);
+    assert_eq!(bench.change().await.0, NodeState::Ready);
+    let attention = bench.health.attention();
+    bench.rounds(4).await;
+    attention.hurry(Pace::Closely);
+    attention.hurry(Pace::Closely);
+    bench.rounds(9).await;
+    attention.hurry(Pace::Usual);
+    let gaps: Vec<_> = bench.gaps().iter().map(Duration::as_millis).collect();
+    assert!((1_799..=2_202).contains(&gaps[2]), "before: {gaps:?}");
+    assert!(gaps[3] <= 300, "brought forward: {gaps:?}");
+    assert!(gaps[4..].iter().all(|gap| (449..=552).contains(gap)), "{gaps:?}");
+    bench.rounds(12).await;
+    let gaps: Vec<_> = bench.gaps().iter().map(Duration::as_millis).collect();
+    assert!((1_799..=2_202).contains(gaps.last().expect("many")), "and back: {gaps:?}");
 }
 
 #[tokio::test(start_paused = true)]
