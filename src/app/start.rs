@@ -398,6 +398,8 @@ fn standing(state: &State, opened: &Opened) -> Standing {
         journal,
         unfenced_workers: Vec::new(),
         guarded: GuardedCalls { ran: state.guarded.clone(), under_way: Vec::new() },
+        procedure: None,
+        excluded: state.excluded.clone(),
     }
 }
 

@@ -167,7 +167,9 @@ fn exit_of_problem(problem: &Problem) -> Exit {
         Code::BadRequest | Code::UnknownNode | Code::BodyTooLarge | Code::IdempotencyKeyReused => {
             Exit::Usage
         }
-        Code::Refused | Code::SwitchInProgress | Code::JournalDegraded => Exit::Refused,
+        Code::Refused | Code::ProcedureRuns | Code::SwitchInProgress | Code::JournalDegraded => {
+            Exit::Refused
+        }
         Code::LostRace | Code::Superseded => Exit::LostRace,
         Code::TimedOut => Exit::TimedOut,
         Code::CanNeverBeMet => Exit::Never,

@@ -82,6 +82,10 @@ fn words(what: &What) -> String {
         }
         What::JournalChanged { journal, detail } => format!("journal {journal}{}", because(detail)),
         What::GuardedCall { node } => format!("a call that changes what runs passed to {node}"),
+        What::Procedure { id, procedure, phase, what, detail } => {
+            format!("{procedure} {id}, {phase}: {what}: {detail}")
+        }
+        What::Included { node, by } => format!("node {node} taken back by {by}"),
         What::Stopping => "stopping".to_owned(),
         What::Lagged { missed } => format!("{missed} events were missed: this reader is too slow"),
     }

@@ -55,6 +55,7 @@ pub fn parse(
             expected,
             idempotency: key.map(|key| Idempotency { key, digest: fields.digest() }),
             by,
+            procedure: None,
         }),
         _ => Err(Box::new(Problem::bad_request(faults))),
     }

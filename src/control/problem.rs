@@ -25,6 +25,7 @@ pub enum Code {
     UnknownNode,
     LostRace,
     SwitchInProgress,
+    ProcedureRuns,
     Superseded,
     FenceIncomplete,
     JournalDegraded,
@@ -34,7 +35,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BadRequest,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -48,6 +49,7 @@ impl Code {
         Self::UnknownNode,
         Self::LostRace,
         Self::SwitchInProgress,
+        Self::ProcedureRuns,
         Self::Superseded,
         Self::FenceIncomplete,
         Self::JournalDegraded,
@@ -71,6 +73,7 @@ impl Code {
             Self::UnknownNode => "unknown_node",
             Self::LostRace => "lost_race",
             Self::SwitchInProgress => "switch_in_progress",
+            Self::ProcedureRuns => "procedure_runs",
             Self::Superseded => "superseded",
             Self::FenceIncomplete => "fence_incomplete",
             Self::JournalDegraded => "journal_degraded",
@@ -88,9 +91,11 @@ impl Code {
             Self::NotAllowed => StatusCode::FORBIDDEN,
             Self::ReadTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::CanNeverBeMet | Self::Refused | Self::SwitchInProgress | Self::Superseded => {
-                StatusCode::CONFLICT
-            }
+            Self::CanNeverBeMet
+            | Self::Refused
+            | Self::SwitchInProgress
+            | Self::ProcedureRuns
+            | Self::Superseded => StatusCode::CONFLICT,
             // Not 408: that says that the *request* came too slowly, and invites a silent retry.
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::LostRace => StatusCode::PRECONDITION_FAILED,
@@ -115,6 +120,7 @@ impl Code {
             Self::UnknownNode => "There is no such node",
             Self::LostRace => "Somebody was faster",
             Self::SwitchInProgress => "Another switch is still running",
+            Self::ProcedureRuns => "A procedure runs",
             Self::Superseded => "Another switch took over",
             Self::FenceIncomplete => "Not every worker confirmed the new routes",
             Self::JournalDegraded => "The journal cannot be written",
@@ -143,6 +149,7 @@ impl From<&SwitchError> for Code {
             SwitchError::Superseded { .. } => Self::Superseded,
             SwitchError::FenceIncomplete { .. } => Self::FenceIncomplete,
             SwitchError::JournalDegraded { .. } => Self::JournalDegraded,
+            SwitchError::ProcedureRuns { .. } => Self::ProcedureRuns,
             SwitchError::KeyReused => Self::IdempotencyKeyReused,
             SwitchError::Stopping => Self::Stopping,
         }
@@ -242,6 +249,9 @@ impl Problem {
             }
             SwitchError::JournalDegraded { .. } => plain
                 .with_remedy("free space or repair the state directory; raising works meanwhile"),
+            SwitchError::ProcedureRuns { .. } => plain.with_remedy(
+                "leave it by `drawspan rollback` or `drawspan abort`, or go on with it",
+            ),
             SwitchError::KeyReused => plain.with_remedy("use a fresh key for a new command"),
             SwitchError::Stopping => plain.with_remedy("ask again once the gateway runs"),
         }
@@ -276,6 +286,7 @@ mod tests {
     use super::*;
     use crate::engine::Objection;
     use crate::model::{Generation, Mode};
+    use crate::procedure::{Kind, Phase};
 
     fn every_switch_error() -> Vec<SwitchError> {
         let node = || "n1".parse().expect("a legal id");
@@ -296,6 +307,7 @@ mod tests {
                 revision: Revision(2),
             },
             SwitchError::JournalDegraded { cause: "full".into() },
+            SwitchError::ProcedureRuns { id: 3, kind: Kind::Upgrade, phase: Phase::Stop },
             SwitchError::KeyReused,
             SwitchError::Stopping,
         ]

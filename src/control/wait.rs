@@ -266,6 +266,8 @@ mod tests {
             journal: JournalState::Ok,
             unfenced_workers: vec![],
             must_restart: vec![],
+            procedure: None,
+            excluded: vec![],
             warnings: vec![],
             nodes: vec![node("n1", NodeRole::Request), node("w1", NodeRole::Worker)],
             listen: vec![],

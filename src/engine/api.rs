@@ -5,7 +5,10 @@ use std::future::Future;
 
 use tokio::sync::broadcast;
 
-use super::{After, Event, Status, SwitchCommand, SwitchError, SwitchReply};
+use super::{
+    After, BeginCommand, ChoiceCommand, Event, PastProcedure, Plan, PlanCommand, ProcedureError,
+    ProcedureReply, Status, SwitchCommand, SwitchError, SwitchReply,
+};
 use crate::model::{Mode, Revision, Timestamp};
 
 /// A handle on the engine; cheap to clone.
@@ -26,6 +29,34 @@ pub trait Commands: Clone + Send + Sync + 'static {
     /// and no duplicate between the two.
     fn events(&self, after: Option<After>) -> (Vec<Event>, broadcast::Receiver<Event>);
 
+    /// What a procedure would do, and what speaks against it now. Changes nothing.
+    fn plan(
+        &self,
+        command: PlanCommand,
+    ) -> impl Future<Output = Result<Plan, ProcedureError>> + Send;
+
+    /// Begins a procedure; answers when its begin is in the journal.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels nothing.
+    fn begin(
+        &self,
+        command: BeginCommand,
+    ) -> impl Future<Output = Result<ProcedureReply, ProcedureError>> + Send;
+
+    /// Says something to the running procedure; answers when that is in the journal.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels nothing.
+    fn choose(
+        &self,
+        command: ChoiceCommand,
+    ) -> impl Future<Output = Result<ProcedureReply, ProcedureError>> + Send;
+
+    /// The last procedures, the youngest first, or the one with this id; each with everything that
+    /// happened to it, as far as the journal still has it.
+    fn procedures(&self, id: Option<u64>) -> impl Future<Output = Vec<PastProcedure>> + Send;
+
     /// The last switches, the youngest first.
     fn history(&self, limit: usize) -> impl Future<Output = Vec<HistoryEntry>> + Send;
 }
@@ -40,6 +71,8 @@ pub struct HistoryEntry {
     pub from: Option<Mode>,
     pub to: Mode,
     pub why: Option<String>,
+    /// Id of the procedure that made it.
+    pub procedure: Option<u64>,
     pub forced: bool,
     pub ending: HistoryEnding,
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::model::limits::WHY_BYTES_MAX;
 use crate::model::{Generation, Mode, NodeId, NodeState, Revision, Timestamp, counted};
+use crate::procedure::{Kind, Phase};
 
 /// Who asks, as the kernel says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub struct SwitchCommand {
     pub expected: Option<Revision>,
     pub idempotency: Option<Idempotency>,
     pub by: Caller,
+    /// Id of the procedure that makes it; `None` for what an operator says.
+    pub procedure: Option<u64>,
 }
 
 /// How far the switch had come when its caller was answered.
@@ -196,6 +199,11 @@ pub enum SwitchError {
     FenceIncomplete { workers: Vec<usize>, generation: Generation, revision: Revision },
     #[error("the journal cannot be written ({cause}); until it can, only raising is possible")]
     JournalDegraded { cause: String },
+    #[error(
+        "the procedure {kind} {id} runs, in phase {phase}: it changes the mode itself; leave it by \
+         `rollback` or `abort`, or pause it by `mode maintenance`"
+    )]
+    ProcedureRuns { id: u64, kind: Kind, phase: Phase },
     #[error("the idempotency key was used for another command")]
     KeyReused,
     #[error("the gateway is stopping")]
@@ -213,6 +221,7 @@ impl SwitchError {
             Self::Superseded { .. } => "superseded",
             Self::FenceIncomplete { .. } => "fence_incomplete",
             Self::JournalDegraded { .. } => "journal_degraded",
+            Self::ProcedureRuns { .. } => "procedure_runs",
             Self::KeyReused => "idempotency_key_reused",
             Self::Stopping => "stopping",
         }

@@ -1,6 +1,7 @@
 //! What happens, as it is told to everybody who listens on the control socket.
 
 use crate::model::{Generation, Mode, NodeId, NodeState, Revision, Timestamp};
+use crate::procedure::{Kind, Phase};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,12 @@ pub enum EventKind {
     JournalChanged { degraded: Option<String> },
     /// A call that changes what runs passed to the kept node in single mode.
     GuardedCall { node: NodeId },
+    /// Something happened to a procedure: `what` is a stable name (`began`, `said`, `node_down`,
+    /// `came_back`, `node_started`, `command_began`, `command_ended`, `output`, `measured`,
+    /// `advanced`, `overdue`, `closed_too_long`, `paused`, `resumed`, `done`), `detail` is for people.
+    Procedure { id: u64, kind: Kind, phase: Phase, what: &'static str, detail: String },
+    /// A node is taken back into the tables.
+    Included { node: NodeId, by: String },
     /// The gateway was told to stop.
     Stopping,
 }

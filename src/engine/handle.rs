@@ -10,12 +10,14 @@ use super::events::Events;
 use super::evidence::{self, Evidence, GuardedCalls};
 use super::service::{Ask, Engine, EngineParts};
 use super::{
-    After, BackNode, BeforeDoubt, Commands, Event, HistoryEntry, JournalState, RunningSwitch,
-    Status, SwitchCommand, SwitchError, SwitchReply,
+    After, BackNode, BeforeDoubt, BeginCommand, ChoiceCommand, Commands, Event, HistoryEntry,
+    JournalState, PastProcedure, Plan, PlanCommand, ProcedureError, ProcedureReply, RunningSwitch,
+    Shown, Status, SwitchCommand, SwitchError, SwitchReply,
 };
 use crate::clock;
 use crate::model::limits::ENGINE_INBOX;
 use crate::model::{Generation, Mode, Revision, Timestamp};
+use crate::procedure::Excluded;
 use crate::routing::{NodeIndex, Tables};
 
 /// The engine's part of the status.
@@ -33,6 +35,9 @@ pub struct Standing {
     pub journal: JournalState,
     pub unfenced_workers: Vec<usize>,
     pub guarded: GuardedCalls,
+    /// The procedure that was begun last.
+    pub procedure: Option<Arc<Shown>>,
+    pub excluded: Vec<Excluded>,
 }
 
 /// What does not change while the process lives.
@@ -75,13 +80,6 @@ pub fn engine(
 }
 
 impl Handle {
-    async fn ask(&self, command: SwitchCommand) -> Result<SwitchReply, SwitchError> {
-        let (reply, answer) = oneshot::channel();
-        let ask = Ask::Switch(Box::new(command), reply);
-        self.asks.send(ask).await.map_err(|_| SwitchError::Stopping)?;
-        answer.await.unwrap_or(Err(SwitchError::Stopping))
-    }
-
     fn snapshot(&self) -> Status {
         let standing = self.standing.load();
         let constants = &*self.constants;
@@ -103,6 +101,8 @@ impl Handle {
                 &*self.evidence,
                 &standing.guarded,
             ),
+            procedure: standing.procedure.clone(),
+            excluded: standing.excluded.clone(),
             warnings: constants.warnings.clone(),
             nodes: self.nodes(),
             listen: constants.listen.clone(),
@@ -141,12 +141,15 @@ impl Handle {
         table.nodes.iter().enumerate().map(node).collect()
     }
 
-    async fn last_switches(&self, limit: usize) -> Vec<HistoryEntry> {
+    /// Sends an ask and waits for its answer; `None` where the engine has ended.
+    async fn asked<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Option<T> {
         let (reply, answer) = oneshot::channel();
-        match self.asks.send(Ask::History(limit, reply)).await {
-            Ok(()) => answer.await.unwrap_or_default(),
-            Err(_) => Vec::new(),
-        }
+        self.asks.send(ask(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    async fn last_switches(&self, limit: usize) -> Vec<HistoryEntry> {
+        self.asked(|reply| Ask::History(limit, reply)).await.unwrap_or_default()
     }
 
     /// Ends the engine's task; callers that wait are told.
@@ -165,11 +168,31 @@ impl Commands for Handle {
     }
 
     async fn switch(&self, command: SwitchCommand) -> Result<SwitchReply, SwitchError> {
-        self.ask(command).await
+        let switched = self.asked(|reply| Ask::Switch(Box::new(command), reply)).await;
+        switched.unwrap_or(Err(SwitchError::Stopping))
     }
 
     fn events(&self, after: Option<After>) -> (Vec<Event>, broadcast::Receiver<Event>) {
         self.events.listen(after)
+    }
+
+    async fn plan(&self, command: PlanCommand) -> Result<Plan, ProcedureError> {
+        let plan = self.asked(|reply| Ask::Plan(Box::new(command), reply)).await;
+        plan.unwrap_or(Err(ProcedureError::Stopping))
+    }
+
+    async fn begin(&self, command: BeginCommand) -> Result<ProcedureReply, ProcedureError> {
+        let begun = self.asked(|reply| Ask::Begin(Box::new(command), reply)).await;
+        begun.unwrap_or(Err(ProcedureError::Stopping))
+    }
+
+    async fn choose(&self, command: ChoiceCommand) -> Result<ProcedureReply, ProcedureError> {
+        let chosen = self.asked(|reply| Ask::Choose(Box::new(command), reply)).await;
+        chosen.unwrap_or(Err(ProcedureError::Stopping))
+    }
+
+    async fn procedures(&self, id: Option<u64>) -> Vec<PastProcedure> {
+        self.asked(|reply| Ask::Procedures(id, reply)).await.unwrap_or_default()
     }
 
     async fn history(&self, limit: usize) -> Vec<HistoryEntry> {

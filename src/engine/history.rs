@@ -26,7 +26,8 @@ fn take(history: &mut Vec<HistoryEntry>, entry: Entry) {
     let (revision, ending) = (Revision(seq.0), HistoryEnding::AtStart);
     let raised = |by: &str, from, to, why| {
         let (by, why) = (by.to_owned(), Some(why));
-        HistoryEntry { revision, at, by, from, to, why, forced: false, ending }
+        let (procedure, forced) = (None, false);
+        HistoryEntry { revision, at, by, from, to, why, procedure, forced, ending }
     };
     match record {
         Record::Switch(switch) => {
@@ -38,6 +39,7 @@ fn take(history: &mut Vec<HistoryEntry>, entry: Entry) {
                 from: Some(switch.from),
                 to: switch.to,
                 why: switch.why,
+                procedure: switch.procedure,
                 forced: switch.forced,
                 ending: HistoryEnding::Running,
             });
@@ -62,7 +64,12 @@ fn take(history: &mut Vec<HistoryEntry>, entry: Entry) {
             end_running(history, HistoryEnding::Interrupted);
             history.push(raised("doubt", mode_before, Mode::Maintenance, reason));
         }
-        Record::Initial { .. } | Record::Same(_) | Record::GuardedCall { .. } => {}
+        Record::Initial { .. }
+        | Record::Same(_)
+        | Record::Begun { .. }
+        | Record::Procedure { .. }
+        | Record::Included { .. }
+        | Record::GuardedCall { .. } => {}
     }
 }
 
@@ -96,6 +103,7 @@ mod tests {
             address: None,
             by: Commander { uid: 0, name: "ada".into() },
             why: None,
+            procedure: None,
             forced: false,
             forced_over: Vec::new(),
             idempotency: None,

@@ -1,6 +1,6 @@
 //! The engine's journal, off its own thread: it blocks on the disk.
 
-use super::{HistoryEntry, history};
+use super::{HistoryEntry, PastProcedure, history, past};
 use crate::clock;
 use crate::journal::record::{
     Commander, Ending, Finished, GuardedCall, GuardedStep, Origin, Raised, Record, Same, Seq,
@@ -95,6 +95,12 @@ impl Ledger {
         self.journal.as_ref()?.remembered(key, now).cloned()
     }
 
+    /// The last procedures, the youngest first, or the one with this id.
+    pub(super) async fn procedures(&mut self, id: Option<u64>) -> Vec<PastProcedure> {
+        let read = self.with(move |journal| past_procedures(journal, id)).await;
+        read.unwrap_or_default()
+    }
+
     /// The last switches, the youngest first; none where the journal cannot be read.
     pub(super) async fn history(
         &mut self,
@@ -166,6 +172,15 @@ fn last_switches(
     let mut switches = history::of(journal.read_after(after, JOURNAL_READ_MAX)?, running);
     switches.truncate(limit);
     Ok(switches)
+}
+
+/// The procedures among the last records of the journal.
+fn past_procedures(journal: &Journal, id: Option<u64>) -> Result<Vec<PastProcedure>, JournalError> {
+    let records = u64::try_from(JOURNAL_READ_MAX).unwrap_or(u64::MAX);
+    let after = Seq(journal.last().0.saturating_sub(records));
+    let mut past = past::of(journal.read_after(after, JOURNAL_READ_MAX)?);
+    past.retain(|procedure| id.is_none_or(|id| procedure.id == id));
+    Ok(past)
 }
 
 fn unfinished_in(state: &State) -> Option<Seq> {

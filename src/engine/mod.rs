@@ -13,6 +13,8 @@ mod evidence;
 mod handle;
 mod history;
 mod ledger;
+mod past;
+mod procedure;
 mod reply;
 mod service;
 mod status;
@@ -26,5 +28,9 @@ pub use event::{After, Event, EventKind};
 pub use events::Events;
 pub use evidence::{Evidence, GuardedCalls, MustRestart, NodeEvidence};
 pub use handle::{Constants, Handle, Standing, engine};
+pub use procedure::{
+    BeginCommand, ChoiceCommand, PastEvent, PastProcedure, Plan, PlanCommand, ProcedureError,
+    ProcedureReply, Shown,
+};
 pub use service::EngineParts;
 pub use status::{BackNode, BeforeDoubt, JournalState, RunningSwitch, Status};

@@ -1,6 +1,7 @@
 //! The engine's task: one command at a time, journal first, then the effect, then the reply.
 
 mod admit;
+mod conduct;
 mod guarded;
 mod recording;
 
@@ -19,7 +20,8 @@ use super::ledger::Ledger;
 use super::reply::{self, Waiter};
 use super::status::UNKNOWN_CALLS;
 use super::{
-    Acknowledged, BeforeDoubt, EventKind, HistoryEntry, Objection, RunningSwitch, Standing,
+    Acknowledged, BeforeDoubt, BeginCommand, ChoiceCommand, EventKind, HistoryEntry, Objection,
+    PastProcedure, Plan, PlanCommand, ProcedureError, ProcedureReply, RunningSwitch, Standing,
     SwitchCommand, SwitchError, SwitchReply,
 };
 use crate::clock;
@@ -39,6 +41,11 @@ use guarded::{Guarded, Look};
 /// What the engine is asked by its handle.
 pub(super) enum Ask {
     Switch(Box<SwitchCommand>, oneshot::Sender<Result<SwitchReply, SwitchError>>),
+    Plan(Box<PlanCommand>, oneshot::Sender<Result<Plan, ProcedureError>>),
+    Begin(Box<BeginCommand>, oneshot::Sender<Result<ProcedureReply, ProcedureError>>),
+    Choose(Box<ChoiceCommand>, oneshot::Sender<Result<ProcedureReply, ProcedureError>>),
+    /// The last procedures, the youngest first, or the one with this id.
+    Procedures(Option<u64>, oneshot::Sender<Vec<PastProcedure>>),
     /// The last switches, the youngest first.
     History(usize, oneshot::Sender<Vec<HistoryEntry>>),
     Stop(oneshot::Sender<()>),
@@ -138,6 +145,18 @@ impl Engine {
             tokio::select! {
                 ask = self.inbox.recv() => match ask {
                     Some(Ask::Switch(command, reply)) => self.switch(*command, reply).await,
+                    Some(Ask::Plan(command, reply)) => {
+                        let _ = reply.send(self.plan(&command));
+                    }
+                    Some(Ask::Begin(command, reply)) => {
+                        let _ = reply.send(self.begin_procedure(*command).await);
+                    }
+                    Some(Ask::Choose(command, reply)) => {
+                        let _ = reply.send(self.choose(*command).await);
+                    }
+                    Some(Ask::Procedures(id, reply)) => {
+                        let _ = reply.send(self.ledger.procedures(id).await);
+                    }
                     Some(Ask::History(limit, reply)) => {
                         // The caller may have given up waiting.
                         let running = self.running.as_ref().map(|running| running.revision);
@@ -313,6 +332,7 @@ impl Engine {
             address: address.map(|node| node.authority.clone()),
             by: commander(command),
             why: command.force.as_ref().or(command.why.as_ref()).map(|why| why.as_str().to_owned()),
+            procedure: command.procedure,
             forced: !forced_over.is_empty(),
             forced_over: forced_over.iter().map(ToString::to_string).collect(),
             idempotency: command.idempotency.as_ref().map(journalled_key),

@@ -1,9 +1,11 @@
 //! What is true now, as it is told to operators.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use super::MustRestart;
+use super::{MustRestart, Shown};
 use crate::model::{Generation, Mode, NodeId, NodeRole, NodeState, Revision, Timestamp, Weight};
+use crate::procedure::Excluded;
 
 /// Everything an operator can see, taken at one moment.
 #[derive(Clone, Debug)]
@@ -29,6 +31,10 @@ pub struct Status {
     /// Nodes that serve something older than a guarded call left behind: each is an objection to
     /// letting it carry traffic, until it was restarted.
     pub must_restart: Vec<MustRestart>,
+    /// The procedure that was begun last; it may be over.
+    pub procedure: Option<Arc<Shown>>,
+    /// Nodes that are left out of every table until they are included again.
+    pub excluded: Vec<Excluded>,
     /// Things that are not wrong now but will be (a state directory on tmpfs, say).
     pub warnings: Vec<String>,
     pub nodes: Vec<BackNode>,

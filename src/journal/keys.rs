@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::record::{Ending, Entry, IdempotencyKey, Record, Same, Seq, Switch};
 use crate::model::limits::{IDEMPOTENCY_KEY_AGE_MAX, IDEMPOTENCY_KEYS_MAX};
 use crate::model::{Mode, Timestamp};
+use crate::procedure::Event;
 
 /// A command that was given under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +20,15 @@ pub struct Remembered {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Same(Same),
-    Switch { switch: Switch, end: SwitchEnd },
+    Switch {
+        switch: Switch,
+        end: SwitchEnd,
+    },
+    /// A procedure was begun, or something was said to it.
+    Procedure {
+        id: u64,
+        said: String,
+    },
 }
 
 /// How far the switch of a remembered command has come.
@@ -59,7 +68,28 @@ impl Keys {
             Record::Recovered { switch, mode, address: _ } => {
                 self.end(*switch, &SwitchEnd::Recovered(mode.clone()));
             }
-            Record::Initial { .. } | Record::Doubt { .. } | Record::GuardedCall { .. } => {}
+            Record::Begun { begin, idempotency: Some(key) } => {
+                let answer = Answer::Procedure { id: seq.0, said: format!("begin {}", begin.kind) };
+                self.remember(Remembered { key: key.clone(), seq, at, answer });
+            }
+            Record::Procedure { id, event, idempotency: Some(key) } => {
+                let said = match &**event {
+                    Event::Said(said) => said.choice.to_string(),
+                    _ => String::new(),
+                };
+                let answer = Answer::Procedure { id: *id, said };
+                self.remember(Remembered { key: key.clone(), seq, at, answer });
+            }
+            Record::Included { node, idempotency: Some(key), by: _ } => {
+                let answer = Answer::Procedure { id: 0, said: format!("include {node}") };
+                self.remember(Remembered { key: key.clone(), seq, at, answer });
+            }
+            Record::Begun { .. }
+            | Record::Procedure { .. }
+            | Record::Included { .. }
+            | Record::Initial { .. }
+            | Record::Doubt { .. }
+            | Record::GuardedCall { .. } => {}
         }
     }
 

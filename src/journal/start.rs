@@ -221,6 +221,7 @@ fn settle_raised(journal: &mut Journal, raised: Raised) -> Result<Start, Journal
                     address: None,
                     by,
                     why,
+                    procedure: None,
                     forced: false,
                     forced_over: Vec::new(),
                     idempotency: None,

@@ -12,8 +12,10 @@ use drawspan::control::client::{Client, ClientError};
 use drawspan::control::wire::SwitchBody;
 use drawspan::control::{Access, Bounds, ControlListener, Settings, SocketError, serve};
 use drawspan::engine::{
-    Acknowledged, After, BackNode, BeforeDoubt, Commands, Event, EventKind, HistoryEnding,
-    HistoryEntry, JournalState, NodeLeft, Status, SwitchCommand, SwitchError, SwitchReply, WaitFor,
+    Acknowledged, After, BackNode, BeforeDoubt, BeginCommand, ChoiceCommand, Commands, Event,
+    EventKind, HistoryEnding, HistoryEntry, JournalState, NodeLeft, PastProcedure, Plan,
+    PlanCommand, ProcedureError, ProcedureReply, Status, SwitchCommand, SwitchError, SwitchReply,
+    WaitFor,
 };
 use drawspan::model::{Generation, Mode, NodeId, NodeRole, NodeState, Revision, Timestamp, Weight};
 use drawspan::telemetry::Metrics;
@@ -160,6 +162,10 @@ impl Fake {
                 forced_over: vec![],
                 journal_degraded: false,
                 took: Duration::from_millis(12),
+                procedure: None,
+                excluded: vec![],
+                procedure: None,
+                excluded: vec![],
                 warnings: vec![],
                 replayed: None,
             };
@@ -217,6 +223,22 @@ impl Commands for Fake {
         (kept.iter().filter(wanted).cloned().collect(), live)
     }
 
+    async fn plan(&self, _: PlanCommand) -> Result<Plan, ProcedureError> {
+        Err(ProcedureError::Stopping)
+    }
+
+    async fn begin(&self, _: BeginCommand) -> Result<ProcedureReply, ProcedureError> {
+        Err(ProcedureError::Stopping)
+    }
+
+    async fn choose(&self, _: ChoiceCommand) -> Result<ProcedureReply, ProcedureError> {
+        Err(ProcedureError::NoneRuns)
+    }
+
+    async fn procedures(&self, _: Option<u64>) -> Vec<PastProcedure> {
+        Vec::new()
+    }
+
     async fn history(&self, limit: usize) -> Vec<HistoryEntry> {
         locked(&self.0.past).iter().take(limit).cloned().collect()
     }
@@ -255,6 +277,8 @@ fn status() -> Status {
         journal: JournalState::Ok,
         unfenced_workers: vec![],
         must_restart: vec![],
+        procedure: None,
+        excluded: vec![],
         warnings: vec![],
         nodes: vec![node("n1"), node("n2")],
         listen: vec![],

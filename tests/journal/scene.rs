@@ -39,6 +39,7 @@ pub fn switch(from: &Mode, to: &Mode, key: Option<&str>) -> Record {
         address: to.node().map(|node| format!("{node}:13000")),
         by: by("ada"),
         why: Some("upgrade".to_owned()),
+        procedure: None,
         forced: false,
         forced_over: Vec::new(),
         idempotency: key.map(|key| IdempotencyKey { key: key.into(), digest: "d".into() }),

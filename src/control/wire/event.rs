@@ -68,6 +68,20 @@ pub enum What {
     GuardedCall {
         node: String,
     },
+    /// Something happened to a procedure.
+    Procedure {
+        id: u64,
+        procedure: String,
+        phase: String,
+        /// A stable name, as `advanced`.
+        what: String,
+        detail: String,
+    },
+    /// A node that was left out is taken back.
+    Included {
+        node: String,
+        by: String,
+    },
     Stopping,
     /// This reader was too slow: so many events were not kept for it.
     Lagged {
@@ -126,6 +140,16 @@ impl From<&EventKind> for What {
                 detail: degraded.clone(),
             },
             EventKind::GuardedCall { node } => Self::GuardedCall { node: node.to_string() },
+            EventKind::Procedure { id, kind, phase, what, detail } => Self::Procedure {
+                id: *id,
+                procedure: kind.to_string(),
+                phase: phase.to_string(),
+                what: (*what).to_owned(),
+                detail: detail.clone(),
+            },
+            EventKind::Included { node, by } => {
+                Self::Included { node: node.to_string(), by: by.clone() }
+            }
             EventKind::Stopping => Self::Stopping,
         }
     }

@@ -91,6 +91,8 @@ impl Engine {
         }
         let revision = Revision(known.seq.0);
         match &known.answer {
+            // Its digest names another request: it never gets here.
+            Answer::Procedure { .. } => Err(SwitchError::KeyReused),
             Answer::Same(same) => {
                 let revision = Revision(same.revision);
                 let reply = self.reply(same.mode.clone(), revision, reply::Changed::No);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 use crate::model::{Generation, Mode, NodeId, Timestamp};
+use crate::procedure;
 
 pub use slot::{Origin, Raised};
 pub(super) use slot::{SLOT_BYTES, Slot, Witness};
@@ -45,8 +46,9 @@ pub struct Entry {
     pub record: Record,
 }
 
-/// One thing that happened. `Initial`, `Doubt`, `Switch` and `Recovered` change the state, and the
-/// number of the last of them is the revision; the others do not move it.
+/// One thing that happened. `Initial`, `Doubt`, `Switch`, `Recovered`, `Begun`, `Procedure`
+/// and `Included` change the state, and the number of the last of them is the revision; the
+/// others do not move it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Record {
@@ -76,6 +78,26 @@ pub enum Record {
     Finished(Finished),
     /// A command that had nothing to change, kept for the sake of its idempotency key.
     Same(Same),
+    /// A procedure begins; its id is the number of this record.
+    Begun {
+        begin: Box<procedure::Begin>,
+        #[serde(default)]
+        idempotency: Option<IdempotencyKey>,
+    },
+    /// Something happened to the procedure `id`.
+    Procedure {
+        id: u64,
+        event: Box<procedure::Event>,
+        #[serde(default)]
+        idempotency: Option<IdempotencyKey>,
+    },
+    /// A node is taken back, outside a procedure.
+    Included {
+        node: NodeId,
+        by: Commander,
+        #[serde(default)]
+        idempotency: Option<IdempotencyKey>,
+    },
     /// A call that changes what runs is passed to the kept node in single mode, or was.
     GuardedCall {
         node: NodeId,
@@ -123,6 +145,9 @@ pub struct Switch {
     pub by: Commander,
     #[serde(default)]
     pub why: Option<String>,
+    /// Id of the procedure that made it.
+    #[serde(default)]
+    pub procedure: Option<u64>,
     #[serde(default)]
     pub forced: bool,
     /// The objections that the force went over, in words.
@@ -291,6 +316,7 @@ mod tests {
                 address: Some("app-1:13000".into()),
                 by: by.clone(),
                 why: Some("upgrade".into()),
+                procedure: Some(3),
                 forced: true,
                 forced_over: vec!["no node is ready".into()],
                 idempotency: Some(key.clone()),
@@ -306,6 +332,16 @@ mod tests {
             }),
             Record::Finished(Finished { switch: Seq(4), ending: Ending::FromMarker }),
             Record::Same(Same { mode: Mode::Cluster, revision: 1, by, idempotency: Some(key) }),
+            Record::Procedure {
+                id: 3,
+                event: Box::new(procedure::Event::Paused { by: "ada".into() }),
+                idempotency: None,
+            },
+            Record::Included {
+                node: node("n2"),
+                by: Commander { uid: 0, name: "root".into() },
+                idempotency: None,
+            },
             Record::GuardedCall { node: node("n1"), step: GuardedStep::Began },
             Record::GuardedCall { node: node("n1"), step: GuardedStep::Ran },
             Record::GuardedCall { node: node("n1"), step: GuardedStep::CameToNothing },

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Ending, Entry, Finished, GuardedStep, Origin, Raised, Record, Seq, Switch};
 use crate::model::limits::NODES_MAX;
 use crate::model::{Mode, NodeId, Revision, Timestamp};
+use crate::procedure::{self, Choice, Event, Excluded, Phase, Procedure, Said};
 
 /// The state that the journal's records amount to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,15 @@ pub struct State {
     /// Nodes to which a guarded call may be under way, and since when.
     #[serde(default)]
     pub guarded_open: Vec<GuardedCall>,
+    /// The last procedure that was begun; it may be over.
+    #[serde(default)]
+    pub procedure: Option<Procedure>,
+    /// Nodes that are left out of every table.
+    #[serde(default)]
+    pub excluded: Vec<Excluded>,
+    /// Size of the last backup that a procedure rested on.
+    #[serde(default)]
+    pub backup_bytes: Option<u64>,
 }
 
 /// A switch whose end is not recorded.
@@ -81,6 +91,9 @@ impl State {
             unfinished: None,
             guarded: Vec::new(),
             guarded_open: Vec::new(),
+            procedure: None,
+            excluded: Vec::new(),
+            backup_bytes: None,
         }
     }
 
@@ -106,7 +119,13 @@ impl State {
                 self.mode_before.clone_from(mode_before);
                 self.kept_as.clone_from(kept_as);
             }
-            Record::Switch(switch) => self.begin(entry, switch),
+            Record::Switch(switch) => {
+                self.begin(entry, switch);
+                if let Some(id) = self.running_procedure().map(|procedure| procedure.id) {
+                    let own = switch.procedure == Some(id);
+                    self.step(id, entry, &Event::Switched { to: switch.to.clone(), own });
+                }
+            }
             Record::Recovered { switch: _, mode, address } => {
                 let set = self.setting_of(mode, entry.at);
                 self.enter(entry, mode.clone(), &set.by);
@@ -115,7 +134,64 @@ impl State {
             }
             Record::Finished(finished) => self.finish(finished),
             Record::Same(_) => {}
+            Record::Begun { begin, idempotency: _ } => {
+                self.revision = entry.seq.0;
+                let begin = procedure::Begin::clone(begin);
+                self.procedure = Some(Procedure::new(entry.seq.0, begin, entry.at));
+            }
+            Record::Procedure { id, event, idempotency: _ } => {
+                self.revision = entry.seq.0;
+                self.step(*id, entry, event);
+            }
+            Record::Included { node, by: _, idempotency: _ } => {
+                self.revision = entry.seq.0;
+                self.excluded.retain(|excluded| excluded.node != *node);
+            }
             Record::GuardedCall { node, step } => self.guard(node, *step, entry.at),
+        }
+    }
+
+    /// The procedure that is not over.
+    pub fn running_procedure(&self) -> Option<&Procedure> {
+        self.procedure.as_ref().filter(|procedure| !procedure.is_over())
+    }
+
+    /// Folds an event into its procedure. The journal holds no event that was not taken once.
+    fn step(&mut self, id: u64, entry: &Entry, event: &Event) {
+        let Some(procedure) = self.procedure.as_ref().filter(|procedure| procedure.id == id) else {
+            return;
+        };
+        let Ok(next) = procedure::step(procedure, entry.seq.0, entry.at, event) else { return };
+        if procedure.phase == Phase::BackUp && next.phase != Phase::BackUp {
+            let backup = procedure.backup.as_ref();
+            self.backup_bytes = backup.map(procedure::Backup::bytes).or(self.backup_bytes);
+        }
+        self.procedure = Some(next);
+        if let Event::Said(said) = event {
+            self.said(said, entry.at);
+        }
+    }
+
+    /// A node that is left out stays out when the procedure is over.
+    fn said(&mut self, said: &Said, at: Timestamp) {
+        match &said.choice {
+            Choice::Exclude(node) => {
+                let (node, by) = (node.clone(), said.by.clone());
+                let why = said.why.clone().unwrap_or_default();
+                self.excluded.retain(|excluded| excluded.node != node);
+                self.excluded.push(Excluded { node, why, by, at });
+            }
+            Choice::Include(node) => self.excluded.retain(|excluded| excluded.node != *node),
+            Choice::Continue
+            | Choice::Confirm
+            | Choice::Retry
+            | Choice::Rollback
+            | Choice::Abort
+            | Choice::Waive(_)
+            | Choice::ChangeFirst(_)
+            | Choice::ChangeKeep(_)
+            | Choice::StopAgain
+            | Choice::Adopt => {}
         }
     }
 
@@ -223,6 +299,7 @@ mod tests {
             address: address.map(str::to_owned),
             by: Commander { uid: 0, name: "root".into() },
             why: Some("upgrade".into()),
+            procedure: None,
             forced: false,
             forced_over: Vec::new(),
             idempotency: None,
