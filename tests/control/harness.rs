@@ -162,10 +162,6 @@ impl Fake {
                 forced_over: vec![],
                 journal_degraded: false,
                 took: Duration::from_millis(12),
-                procedure: None,
-                excluded: vec![],
-                procedure: None,
-                excluded: vec![],
                 warnings: vec![],
                 replayed: None,
             };
@@ -180,6 +176,7 @@ impl Fake {
                 from: Some(from),
                 to: command.target.clone(),
                 why: command.why.as_ref().map(|why| why.as_str().to_owned()),
+                procedure: command.procedure,
                 forced: command.force.is_some(),
                 ending: HistoryEnding::Drained,
             },
