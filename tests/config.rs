@@ -635,6 +635,23 @@ fn check_tells_what_would_run_and_ends_with_0() {
 }
 
 #[test]
+fn check_warns_of_programs_that_are_not_there() {
+    let drivers = "[drivers]\nstart = [\"no-such-program-here\", \"{node}\"]\nverify = [\"sh\"]\n\
+                   stop = [\"/nonexistent/{node}\"]\nupdate = [\"/etc/passwd\"]\n\
+                   [[nodes]]\naddress = \"b:1\"\n[nodes.drivers]\nstatus = [\"/nonexistent/s\"]\n";
+    let (exit, _, err) = check(&format!("{LEAST}{drivers}"));
+    assert_eq!(exit, Exit::True, "{err}");
+    for says in [
+        ":5: drivers.start: no-such-program-here is in no folder of PATH (",
+        ":8: drivers.update: /etc/passwd may not be run by this user; ",
+        ":12: nodes[1].drivers.status: /nonexistent/s cannot be found; ",
+    ] {
+        assert_eq!(err.matches(says).count(), 1, "{says} is not once in {err}");
+    }
+    assert!(!err.contains("stop") && !err.contains("verify"), "{err}");
+}
+
+#[test]
 fn check_tells_every_problem_and_ends_with_2() {
     let (exit, out, err) = check("workers = 0\nbalanc = 1\n");
     assert_eq!(exit, Exit::Usage);
