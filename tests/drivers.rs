@@ -105,6 +105,15 @@ fn child_process() {
     }
 }
 
+/// Not a test by itself: what `supervise .` means to this binary, where it is started as a
+/// supervisor. Elsewhere there is nothing to do.
+#[test]
+fn supervise() {
+    if Path::new("order").exists() && Path::new("waiting").exists() {
+        drawspan::drivers::supervisor::run(Path::new(".")).expect("the folder of a command");
+    }
+}
+
 fn child(role: &str, top: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("it has a path"));
     command.args(["--exact", "child_process", "--nocapture", "--test-threads=1"]);
@@ -183,6 +192,14 @@ async fn a_command_that_was_dropped_before_it_was_let_go_never_runs() {
     assert_eq!(runner.watch(3, &ticket).await, Outcome::NeverRan);
     assert!(!top.path().join("ran").exists());
     assert_eq!(runner.find(4, None), Found::NeverRan);
+}
+
+#[tokio::test]
+async fn a_runner_starts_the_program_that_it_is_in() {
+    let top = folder();
+    let runner = Runner::new(top.path().join("commands"));
+    assert_eq!(run(&runner, 1, &script(top.path(), "touch $0/ran; exit 4")).await, exited(4));
+    assert!(top.path().join("ran").exists());
 }
 
 #[tokio::test]

@@ -3,8 +3,10 @@
 //! A command is a list of arguments that may hold placeholders ([`super::Placeholder`]); there is
 //! never a shell in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+use super::placeholders::{Placeholder, needs};
 
 /// One command of the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,13 @@ pub struct CommandLine {
     pub pass_env: Vec<String>,
     /// Set in addition; no name of `pass_env` among them.
     pub env: BTreeMap<String, String>,
+}
+
+impl CommandLine {
+    /// The placeholders that it cannot be run without.
+    pub fn needs(&self) -> BTreeSet<Placeholder> {
+        self.argv.iter().flat_map(|text| needs(text).unwrap_or_default()).collect()
+    }
 }
 
 /// The commands of one node: its own, else the general ones.

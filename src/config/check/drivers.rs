@@ -1,6 +1,6 @@
 //! The operator's commands: argv lists, in either form, each with the placeholders it may hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::document::{Form, Section};
@@ -105,7 +105,7 @@ pub(super) fn check_general(top: &mut Section, general: &PerNode, nodes: &[Decla
         let takers = nodes.iter().filter(|node| node.own.each()[i].is_none()).count();
         if let Some(At { place, value }) = general
             && 1 < takers
-            && used(&value.argv).is_disjoint(&[Placeholder::Node, Placeholder::Address].into())
+            && value.needs().is_disjoint(&[Placeholder::Node, Placeholder::Address].into())
         {
             let message = format!(
                 "does the same for each of {takers} nodes; say which one is meant, by {{node}} or \
@@ -116,7 +116,7 @@ pub(super) fn check_general(top: &mut Section, general: &PerNode, nodes: &[Decla
         for node in nodes.iter().filter(|node| node.config.is_some() && node.address.is_none()) {
             let command = node.own.each()[i].as_ref().or(general.as_ref());
             let Some(At { place, value }) = command else { continue };
-            if used(&value.argv).contains(&Placeholder::Address) {
+            if value.needs().contains(&Placeholder::Address) {
                 let id = node.id.as_ref().map(ToString::to_string).unwrap_or_default();
                 let message = format!(
                     "tells {{address}}, and node {id} has none; write {{node}}, or a command of \
@@ -126,10 +126,6 @@ pub(super) fn check_general(top: &mut Section, general: &PerNode, nodes: &[Decla
             }
         }
     }
-}
-
-fn used(argv: &[String]) -> BTreeSet<Placeholder> {
-    argv.iter().flat_map(|text| needs(text).unwrap_or_default()).collect()
 }
 
 /// `key = ["program", "argument"]`, or a table with `run` and more.
