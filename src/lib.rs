@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod dashboard;
+pub mod drivers;
 pub mod edge;
 pub mod engine;
 pub mod failpoint;

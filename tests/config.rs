@@ -71,7 +71,7 @@ fn the_example_says_the_defaults() {
 /// The example with every setting on that it has switched off.
 fn example_all_on() -> String {
     let on = |line: &str| match line.strip_prefix('#') {
-        Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase()) => {
+        Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => {
             format!("{setting}\n")
         }
         _ => format!("{line}\n"),
@@ -90,6 +90,10 @@ fn what_the_example_has_off_is_right_when_it_is_switched_on() {
     // What it shows as the default of root is that.
     assert_eq!(config.state_dir, root().state_dir());
     assert_eq!(config.control.path, root().control_path());
+    let defaults = load(LEAST).config.procedures;
+    assert_eq!(config.procedures, defaults);
+    assert!(config.drivers.each().iter().all(|(_, command)| command.is_some()));
+    assert!(config.nodes[0].drivers.each().iter().all(|(_, command)| command.is_some()));
 }
 
 #[test]
@@ -102,7 +106,7 @@ fn the_example_holds_every_key_there_is() {
     }
     let example: toml::Table = toml::from_str(&example_all_on()).expect("TOML");
     let answers = problems(&text);
-    assert_eq!(answers.len(), 9, "{answers:?}");
+    assert_eq!(answers.len(), 14, "{answers:?}");
     for answer in answers {
         let (_, place) = answer.split_once(": ").expect("a place");
         let (path, _) = place.split_once(": ").expect("a key");
@@ -110,7 +114,15 @@ fn the_example_holds_every_key_there_is() {
         let section = match path.rsplit_once('.') {
             None => &example,
             Some(("nodes[0]", _)) => example["nodes"][0].as_table().expect("a table"),
-            Some((section, _)) => example[section].as_table().expect("a table"),
+            Some(("nodes[0].drivers", _)) => {
+                example["nodes"][0]["drivers"].as_table().expect("a table")
+            }
+            Some((section, _)) => {
+                let mut parts = section.split('.');
+                let first = &example[parts.next().expect("a part")];
+                let table = parts.fold(first, |table, part| &table[part]);
+                table.as_table().expect("a table")
+            }
         };
         let known: Vec<&str> = known.trim_end_matches(')').split(", ").collect();
         assert_eq!(known.len(), section.len(), "{answer}");
@@ -226,7 +238,7 @@ fn each_wrong_setting_is_named_with_what_would_be_right() {
         ("health.intervall = \"1s\"", "health.intervall", "did you mean `interval`?"),
         ("[app]\nadmin = \":1\"", "app.admin", "belongs at the top of the file"),
         ("[app]\nrise = 1", "app.rise", "it belongs under [health]"),
-        ("tls = 1", "tls", "remove it (known here: listen, admin, nodes"),
+        ("tls = 1", "tls", "remove it (known here: listen, admin, drivers, nodes"),
         ("\"a\\nb\" = 1", "\"a\\nb\"", "is no setting"),
     ] {
         let found = one_problem(top);
@@ -258,6 +270,154 @@ fn each_wrong_node_is_named_with_what_would_be_right() {
         assert!(found[0].contains(&format!(": {place}: ")), "{nodes}: {found:?}");
         assert!(found[0].contains(says), "{nodes}: {found:?}");
     }
+}
+
+#[test]
+fn every_command_arrives_in_either_form_and_a_node_may_have_its_own() {
+    let config = load(
+        r#"
+        listen = ":80"
+        [drivers]
+        start = ["systemctl", "start", "nocobase@{node}"]
+        status = { run = ["st", "{address}"], limit = "3s" }
+        verify = ["verify"]
+        [drivers.backup]
+        run = ["/b", "{backup}", "{{x}}"]
+        limit = "1h"
+        pass_env = ["PGPASSWORD"]
+        env = { PGHOST = "10.0.0.5", "odd name" = "" }
+        [procedures]
+        backup_path = "/b/{id}"
+        artefacts = ["{backup}.dump", "/b/storage"]
+        down_after = "1s"
+        ready_in_a_row = 1
+        closed_max = "8h"
+        limits = { work = "24h" }
+        [[nodes]]
+        address = "a:1"
+        [[nodes]]
+        address = "b:1"
+        [nodes.drivers]
+        start = ["docker", "start", "b"]
+        [[nodes]]
+        address = "c:1"
+        "#,
+    )
+    .config;
+    let start = |i: usize| config.nodes[i].drivers.start.as_ref().expect("a command");
+    assert_eq!(start(0).argv, ["systemctl", "start", "nocobase@{node}"]);
+    assert_eq!(start(0).limit, Duration::from_secs(300));
+    assert_eq!(start(1).argv, ["docker", "start", "b"]);
+    assert_eq!(start(2), start(0));
+    let status = config.nodes[1].drivers.status.as_ref().expect("the general one");
+    assert_eq!((status.limit, status.argv.len()), (Duration::from_secs(3), 2));
+    assert_eq!(config.nodes[0].drivers.stop, None);
+    let backup = config.drivers.backup.expect("a command");
+    assert_eq!(backup.argv, ["/b", "{backup}", "{{x}}"]);
+    assert_eq!(backup.limit, Duration::from_secs(3600));
+    assert_eq!(backup.pass_env, ["PGPASSWORD"]);
+    assert_eq!(backup.env["PGHOST"], "10.0.0.5");
+    assert_eq!(backup.env["odd name"], "");
+    assert_eq!(config.drivers.verify.expect("a command").limit, Duration::from_secs(600));
+    assert_eq!(config.drivers.update, None);
+    let procedures = config.procedures;
+    assert_eq!(procedures.backup_path, "/b/{id}");
+    assert_eq!(procedures.artefacts, ["{backup}.dump", "/b/storage"]);
+    assert_eq!(procedures.ready_in_a_row, 1);
+    assert_eq!(procedures.limits.work, Duration::from_secs(86_400));
+    assert_eq!(procedures.limits.raise, Duration::from_secs(120));
+}
+
+#[test]
+fn backups_lie_in_the_state_folder_by_default_whatever_its_name() {
+    let text = format!("state_dir = \"/srv/{{id}}\"\n{LEAST}");
+    let procedures = load(&text).config.procedures;
+    assert_eq!(procedures.backup_path, "/srv/{{id}}/backups/{id}");
+    let values = [(config::Placeholder::Id, "7".to_owned())].into();
+    let path = config::fill(&procedures.backup_path, &values);
+    assert_eq!(path.as_deref(), Ok("/srv/{id}/backups/7"));
+}
+
+#[test]
+fn each_wrong_command_is_named_with_what_would_be_right() {
+    let many = format!("backup = [{}]", "\"a\",".repeat(65));
+    let long = format!("backup = [\"a\", \"{}\"]", "a".repeat(4097));
+    let more = format!("artefacts = [{}]", "\"/a\",".repeat(17));
+    for (section, text, place, says) in [
+        ("drivers", "start = \"systemctl start n1\"", "start", "is text; write a list of the"),
+        ("drivers", "start = 5", "start", "is a number; write a list of the program"),
+        ("drivers", "start = []", "start", "is empty; write the program"),
+        ("drivers", "start = [\"\"]", "start[0]", "names no program"),
+        ("drivers", "start = [\"a\", 5]", "start[1]", "is a number; write text"),
+        ("drivers", "start = [\"./a\"]", "start[0]", "\"./a\" is a relative path; write an abs"),
+        ("drivers", "stop = [\"a/b\"]", "stop[0]", "or a bare name that is looked up in PATH"),
+        ("drivers", "stop = [\"a\", \"\\u0000\"]", "stop[1]", "holds a NUL byte"),
+        ("drivers", &many, "backup", "has 65 entries; write at most 64"),
+        ("drivers", &long, "backup[1]", "has 4097 bytes; write at most 4096"),
+        ("drivers", "stop = [\"a\", \"{nod}\"]", "stop[1]", "\"{nod}\" is no placeholder"),
+        ("drivers", "stop = [\"a\", \"{nod}\"]", "stop[1]", "{node}, {address}, {version}"),
+        ("drivers", "stop = [\"a\", \"{x\"]", "stop[1]", "write {{ or }} for a brace"),
+        ("drivers", "status = [\"{version}\"]", "status[0]", "it may hold {node}, {address}"),
+        ("drivers", "backup = [\"a\", \"{node}\"]", "backup[1]", "may hold {backup}, {version}"),
+        ("drivers", "notify = [\"{backup}\"]", "notify[0]", "{message}, {phase}, {procedure}"),
+        ("drivers", "backup = { limit = \"1s\" }", "backup.run", "is missing; write run = ["),
+        ("drivers", "backup = { run = \"a\" }", "backup.run", "is no list; write run = ["),
+        ("drivers", "backup = { run = [\"a\"], limit = \"0s\" }", "backup.limit", "100ms to 24h"),
+        ("drivers", "backup = { run = [\"a\"], rum = 1 }", "backup.rum", "did you mean `run`?"),
+        ("drivers", "backup = { run = [\"a\"], env = [] }", "backup.env", "is a list; write env"),
+        ("drivers", "backup = { run = [\"a\"], env = { A = 1 } }", "backup.env.A", "is a number"),
+        (
+            "drivers",
+            "backup = { run = [\"a\"], env = { \"A=\" = \"\" } }",
+            "backup.env.\"A=\"",
+            "no name",
+        ),
+        ("drivers", "backup = { run = [\"a\"], pass_env = [\"\"] }", "backup.pass_env", "no name"),
+        (
+            "drivers",
+            "backup = { run = [\"a\"], pass_env = [\"A\"], env = { A = \"\" } }",
+            "backup.env.A",
+            "is also in pass_env; write it in one",
+        ),
+        ("drivers", "strat = [\"a\"]", "strat", "did you mean `start`?"),
+        ("drivers", "work = \"1h\"", "work", "it belongs under [procedures.limits]"),
+        ("procedures", "backup_path = \"\"", "backup_path", "is no path"),
+        ("procedures", "backup_path = \"/{backup}\"", "backup_path", "it may hold {id}"),
+        ("procedures", "artefacts = []", "artefacts", "has 0 entries; write 1 to 16"),
+        ("procedures", &more, "artefacts", "has 17 entries; write 1 to 16"),
+        ("procedures", "artefacts = [\"/{id}\"]", "artefacts[0]", "it may hold {backup}"),
+        ("procedures", "down_after = \"999ms\"", "down_after", "is 999ms; write 1s to 10m"),
+        ("procedures", "ready_in_a_row = 0", "ready_in_a_row", "is 0; write 1 to 100"),
+        ("procedures", "limits = { work = \"0s\" }", "limits.work", "is 0s; write 1s to 168h"),
+    ] {
+        let found = problems(&format!("{LEAST}[{section}]\n{text}\n"));
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        let start = format!("d.toml:5: {section}.{place}");
+        let without = format!("d.toml: {section}.{place}");
+        assert!(found[0].starts_with(&start) || found[0].starts_with(&without), "{found:?}");
+        assert!(found[0].contains(says), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn a_general_command_says_which_node_it_means() {
+    let general = "[drivers]\nstop = [\"stop\"]\nstatus = [\"st\", \"{address}\"]\n";
+    load(&format!("{LEAST}{general}"));
+    let found = problems(&format!("{LEAST}[[nodes]]\naddress = \"b:1\"\n{general}"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains(": drivers.stop: does the same for each of 2 nodes; say"),
+        "{found:?}"
+    );
+    let own = "[nodes.drivers]\nstop = [\"other\"]\n";
+    load(&format!("{LEAST}[[nodes]]\naddress = \"b:1\"\n{own}{general}"));
+    let worker = "[[nodes]]\nid = \"jobs\"\nrole = \"worker\"\n";
+    let found = problems(&format!("{LEAST}{worker}{own}{general}"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("tells {address}, and node jobs has none; write {node}"),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -335,6 +495,13 @@ fn what_may_go_wrong_later_is_a_warning() {
         ("initial_mode = \"single n1\"", "initial_mode", "unless node n1 is ready"),
         ("trusted_proxies = [\"0.0.0.0/0\"]", "trusted_proxies[0]", "name the proxies"),
         ("admin = \"0.0.0.0:9090\"", "admin", "everybody who reaches this machine"),
+        (
+            "drivers.backup = { run = [\"a\"], env = { DB_PASSWORD = \"x\" } }",
+            "drivers.backup.env.DB_PASSWORD",
+            "write pass_env = [\"DB_PASSWORD\"]",
+        ),
+        ("procedures.backup_path = \"/b\"", "procedures.backup_path", "write {id} into it"),
+        ("procedures.artefacts = [\"b\"]", "procedures.artefacts[0]", "the folder that the gat"),
     ] {
         let warnings = load(&format!("{text}\n{LEAST}")).warnings;
         assert_eq!(warnings.len(), 1, "{warnings:?}");
@@ -468,6 +635,23 @@ fn check_tells_what_would_run_and_ends_with_0() {
 }
 
 #[test]
+fn check_warns_of_programs_that_are_not_there() {
+    let drivers = "[drivers]\nstart = [\"no-such-program-here\", \"{node}\"]\nverify = [\"sh\"]\n\
+                   stop = [\"/nonexistent/{node}\"]\nupdate = [\"/etc/passwd\"]\n\
+                   [[nodes]]\naddress = \"b:1\"\n[nodes.drivers]\nstatus = [\"/nonexistent/s\"]\n";
+    let (exit, _, err) = check(&format!("{LEAST}{drivers}"));
+    assert_eq!(exit, Exit::True, "{err}");
+    for says in [
+        ":5: drivers.start: no-such-program-here is in no folder of PATH (",
+        ":8: drivers.update: /etc/passwd may not be run by this user; ",
+        ":12: nodes[1].drivers.status: /nonexistent/s cannot be found; ",
+    ] {
+        assert_eq!(err.matches(says).count(), 1, "{says} is not once in {err}");
+    }
+    assert!(!err.contains("stop") && !err.contains("verify"), "{err}");
+}
+
+#[test]
 fn check_tells_every_problem_and_ends_with_2() {
     let (exit, out, err) = check("workers = 0\nbalanc = 1\n");
     assert_eq!(exit, Exit::Usage);
@@ -536,6 +720,15 @@ fn documents() -> impl Strategy<Value = String> {
         "api_path",
         "log",
         "access",
+        "drivers",
+        "start",
+        "backup",
+        "run",
+        "env",
+        "procedures",
+        "backup_path",
+        "artefacts",
+        "limits",
         "x",
         "\"é\"",
     ]);
@@ -551,6 +744,8 @@ fn documents() -> impl Strategy<Value = String> {
         "\"http://a:1\"",
         "[]",
         "[1, \"a\"]",
+        "[\"a\", \"{node}\", \"{\"]",
+        "{ run = [\"a/b\"], env = { A = 1 } }",
         "{}",
         "{ id = 1 }",
         "[{ address = \"a:1\" }]",

@@ -59,7 +59,7 @@ pub fn authority(node: &NodeConfig) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::NodeAddress;
+    use crate::config::{NodeAddress, NodeDrivers};
     use crate::model::Weight;
 
     fn node(id: &str, role: NodeRole, address: &str) -> NodeConfig {
@@ -67,7 +67,7 @@ mod tests {
         let (host, port) = address.split_once(':').expect("host:port");
         let port = port.parse().expect("a port");
         let address = Some(NodeAddress { host: host.to_owned(), port });
-        NodeConfig { id, role, weight: Weight::ONE, address }
+        NodeConfig { id, role, weight: Weight::ONE, address, drivers: NodeDrivers::default() }
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::config_file::{self, ConfigError};
-use super::{Exit, open_ports, surroundings};
+use super::{Exit, open_ports, programs, surroundings};
 use crate::config::{Config, Environment, Flags, HumanDuration, NodeConfig};
 use crate::control::user_name;
+use crate::drivers;
 use crate::model::NodeRole;
 
 /// Check a configuration without starting anything.
@@ -53,6 +54,9 @@ pub fn report(
             }
             for warning in open_ports::warnings(&loaded.config) {
                 writeln!(err, "warning: {file}: {warning}")?;
+            }
+            for warning in programs::warnings(&loaded, &drivers::search_path()) {
+                writeln!(err, "warning: {}", warning.within(&file))?;
             }
             let problems = surroundings::problems(&loaded, environment);
             if !problems.is_empty() {

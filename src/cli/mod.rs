@@ -11,8 +11,10 @@ pub mod flags;
 mod generate;
 pub mod mode;
 mod open_ports;
+mod programs;
 mod run;
 pub mod status;
+mod supervise;
 mod surroundings;
 pub mod wait;
 
@@ -76,6 +78,8 @@ enum Verb {
     Demo(demo::DemoArgs),
     #[command(name = "stand-in", hide = true)]
     StandIn(Box<process::Args>),
+    #[command(hide = true)]
+    Supervise(supervise::SuperviseArgs),
     /// Write completions for a shell to stdout.
     Completions(generate::CompletionsArgs),
     /// Write the man page to stdout.
@@ -111,6 +115,7 @@ impl Cli {
             Verb::Events(verb) => events::run(&verb.args, &control(verb.control)),
             Verb::Demo(args) => demo::run(&args),
             Verb::StandIn(args) => stand_in(&args),
+            Verb::Supervise(args) => supervise::run(&args),
             Verb::Completions(args) => generate::completions(&args),
             Verb::Man => generate::man(),
         }

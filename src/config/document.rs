@@ -85,6 +85,16 @@ impl Findings {
     }
 }
 
+/// What stands at a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Absent,
+    List,
+    Table,
+    /// In words.
+    Other(&'static str),
+}
+
 /// Reads one table. A table that is not in the document reads as one without keys.
 pub(super) struct Section<'d, 'f> {
     table: Option<&'d DeTable<'d>>,
@@ -142,6 +152,15 @@ impl<'d, 'f> Section<'d, 'f> {
     /// Is the key there, whatever its value?
     pub(super) fn has(&mut self, key: &'static str) -> bool {
         self.find(key).is_some()
+    }
+
+    pub(super) fn form(&mut self, key: &'static str) -> Form {
+        match self.find(key).map(Spanned::get_ref) {
+            None => Form::Absent,
+            Some(DeValue::Array(_)) => Form::List,
+            Some(DeValue::Table(_)) => Form::Table,
+            Some(other) => Form::Other(kind(other)),
+        }
     }
 
     /// The place of a key that is there, or of the section that lacks it.
@@ -232,6 +251,31 @@ impl<'d, 'f> Section<'d, 'f> {
         Some(At { place, value: texts })
     }
 
+    /// A table of texts under names that the writer chooses, in the order of the names.
+    pub(super) fn named_texts(
+        &mut self,
+        key: &'static str,
+        example: &str,
+    ) -> Vec<(String, At<String>)> {
+        let Some(value) = self.find(key) else { return Vec::new() };
+        let place = self.place(key);
+        let DeValue::Table(entries) = value.get_ref() else {
+            let is = kind(value.get_ref());
+            self.problem(&place, format!("is {is}; write {key} = {{ NAME = \"{example}\" }}"));
+            return Vec::new();
+        };
+        let mut texts = Vec::new();
+        if self.is_short(&place, entries.len()) {
+            for (name, entry) in entries {
+                let path = self.path_of(&format!("{key}.{}", shown_key(name.get_ref())));
+                let line = Some(self.findings.line(entry.span().start));
+                let text = self.text_of(entry, Place::Key { path, line }, example);
+                texts.extend(text.map(|text| (name.get_ref().to_string(), text)));
+            }
+        }
+        texts
+    }
+
     /// A whole number.
     pub(super) fn integer(&mut self, key: &'static str) -> Option<At<i64>> {
         let value = self.find(key)?;
@@ -260,6 +304,16 @@ impl<'d, 'f> Section<'d, 'f> {
         key: &'static str,
         read: impl FnOnce(&mut Section<'d, '_>) -> T,
     ) -> T {
+        self.section_called(key, key, read)
+    }
+
+    /// As [`Section::section`], where the key alone would not tell which tables it means.
+    pub(super) fn section_called<T>(
+        &mut self,
+        key: &'static str,
+        name: &'static str,
+        read: impl FnOnce(&mut Section<'d, '_>) -> T,
+    ) -> T {
         let value = self.find(key);
         let path = self.path_of(key);
         let line = value.map(|value| self.findings.line(value.span().start));
@@ -274,7 +328,7 @@ impl<'d, 'f> Section<'d, 'f> {
             }
         };
         let findings = &mut *self.findings;
-        Section { table, name: key, path, line, asked: Vec::new(), findings }.read_by(read)
+        Section { table, name, path, line, asked: Vec::new(), findings }.read_by(read)
     }
 
     /// A list of tables, as `[[nodes]]`, each read by `read`.

@@ -5,10 +5,12 @@
 
 mod address;
 mod check;
+mod commands;
 mod document;
 mod environment;
 mod flags;
 mod network;
+mod placeholders;
 mod problems;
 mod settings;
 mod suggest;
@@ -16,9 +18,11 @@ mod units;
 mod values;
 
 pub use address::{InvalidNodeAddress, NodeAddress};
+pub use commands::{CommandLine, Drivers, NodeDrivers, PhaseLimits, Procedures};
 pub use environment::Environment;
 pub use flags::Flags;
 pub use network::{InvalidNet, IpNet};
+pub use placeholders::{InvalidTemplate, Placeholder, Placeholders, Unfilled, fill, needs};
 pub use problems::{Place, Problem, Problems, Warning};
 pub use settings::{
     AccessLog, Config, Control, GroupRole, Health, Limits, Log, LogFormat, LogLevel, NodeConfig,

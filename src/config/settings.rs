@@ -1,11 +1,12 @@
-//! The checked configuration: plain data, valid as a whole. Each section's defaults stand with it.
+//! The checked configuration: plain data, valid as a whole. Each section's defaults stand with it;
+//! the operator's commands have a file of their own, `commands`.
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{IpNet, NodeAddress};
+use super::{Drivers, IpNet, NodeAddress, NodeDrivers, Procedures};
 use crate::model::{Mode, NodeId, NodeRole, Weight};
 use crate::nocobase::Paths;
 use crate::routing::Balance;
@@ -35,6 +36,8 @@ pub struct Config {
     pub health: Health,
     pub notice: Notice,
     pub log: Log,
+    pub drivers: Drivers,
+    pub procedures: Procedures,
 }
 
 /// The control socket.
@@ -64,6 +67,8 @@ pub struct NodeConfig {
     pub weight: Weight,
     /// Every node of role request has one.
     pub address: Option<NodeAddress>,
+    /// Its own commands, else the general ones.
+    pub drivers: NodeDrivers,
 }
 
 /// How long things may take.

@@ -251,3 +251,26 @@ pub const JOURNAL_CACHE_BYTES: usize = 4 * 1024 * 1024;
 pub const DAMAGED_JOURNALS_KEPT: usize = 5;
 /// Characters of the text that says why a start is in doubt.
 pub const DOUBT_CHARS_MAX: usize = 500;
+
+// --- the operator's commands ---------------------------------------------------------------------
+
+/// Program and arguments of one command.
+pub const COMMAND_ARGUMENTS_MAX: usize = 64;
+/// Bytes of one of them.
+pub const COMMAND_ARGUMENT_BYTES_MAX: usize = 4096;
+/// Files and folders that one backup must leave.
+pub const ARTEFACTS_MAX: usize = 16;
+/// Output of one command that is kept in its file; beyond it the middle is cut out.
+pub const COMMAND_OUTPUT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Output of a quick command that is kept: its end.
+pub const QUICK_OUTPUT_BYTES_MAX: usize = 64 * 1024;
+/// From the polite signal to the one that cannot be ignored, when a command takes too long.
+pub const COMMAND_KILL_GRACE: Duration = Duration::from_secs(5);
+/// How often a running command is looked at.
+pub const COMMAND_LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Folders of ended commands that are kept, with their output.
+pub const COMMANDS_KEPT: usize = 200;
+/// Folders below one another in an artefact.
+pub const ARTEFACT_DEPTH_MAX: usize = 64;
+/// Files and folders in one artefact.
+pub const ARTEFACT_ENTRIES_MAX: usize = 1_000_000;

@@ -3,9 +3,11 @@
 //! refused, and no replacement is ever used.
 
 mod control;
+mod drivers;
 mod listen;
 mod nodes;
 mod output;
+mod procedures;
 mod traffic;
 
 use std::num::NonZeroUsize;
@@ -22,14 +24,18 @@ use nodes::Declared;
 
 pub(super) fn config(top: &mut Section, flags: &Flags, environment: &Environment) -> Config {
     let sockets = listen::sockets(top, flags);
-    let declared = nodes::declared(top, flags);
+    let (general, drivers) = top.section("drivers", drivers::drivers);
+    let declared = nodes::declared(top, flags, &general);
+    drivers::check_general(top, &general, &declared);
+    let state_dir = state_dir(top, flags, environment);
     nodes::check_loops(top, &declared, &sockets);
     let balance =
         [("round_robin", Balance::RoundRobin), ("least_requests", Balance::LeastRequests)];
     Config {
         listen: sockets.listen.into_iter().map(|at| at.value).collect(),
         admin: sockets.admin.map(|at| at.value),
-        state_dir: state_dir(top, flags, environment),
+        procedures: top.section("procedures", |s| procedures::procedures(s, &state_dir)),
+        state_dir,
         initial_mode: initial_mode(top, &declared),
         workers: workers(top, flags),
         balance: top.choice("balance", &balance, Balance::default()),
@@ -42,6 +48,7 @@ pub(super) fn config(top: &mut Section, flags: &Flags, environment: &Environment
         health: top.section("health", traffic::health),
         notice: top.section("notice", output::notice),
         log: top.section("log", output::log),
+        drivers,
     }
 }
 

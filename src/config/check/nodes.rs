@@ -9,6 +9,7 @@ use super::super::network::is_public;
 use super::super::problems::{At, Place};
 use super::super::values::number_of;
 use super::super::{Flags, NodeAddress, NodeConfig};
+use super::drivers::{PerNode, per_node};
 use super::listen::Sockets;
 use crate::model::limits::{NODE_WEIGHT_MAX, NODES_MAX};
 use crate::model::{NodeId, NodeRole, Weight};
@@ -18,7 +19,9 @@ pub(super) struct Declared {
     pub(super) id: Option<NodeId>,
     pub(super) role: NodeRole,
     pub(super) config: Option<NodeConfig>,
-    address: Option<At<NodeAddress>>,
+    pub(super) address: Option<At<NodeAddress>>,
+    /// Commands of its own.
+    pub(super) own: PerNode,
 }
 
 /// A node as it was written.
@@ -29,6 +32,7 @@ struct Written {
     address: WrittenAddress,
     role: NodeRole,
     weight: Weight,
+    own: PerNode,
 }
 
 enum WrittenAddress {
@@ -38,7 +42,7 @@ enum WrittenAddress {
     Text(At<String>),
 }
 
-pub(super) fn declared(top: &mut Section, flags: &Flags) -> Vec<Declared> {
+pub(super) fn declared(top: &mut Section, flags: &Flags, general: &PerNode) -> Vec<Declared> {
     let mut written = top.tables("nodes", from_table);
     if !flags.nodes.is_empty() {
         if top.is_file() {
@@ -74,7 +78,7 @@ pub(super) fn declared(top: &mut Section, flags: &Flags) -> Vec<Declared> {
                        \"request\" for at least one";
         top.problem(&place, message);
     }
-    let nodes = written.into_iter().enumerate().map(|(i, node)| declare(top, i, node));
+    let nodes = written.into_iter().enumerate().map(|(i, node)| declare(top, i, node, general));
     let nodes: Vec<_> = nodes.collect();
     differ(top, &nodes);
     nodes.into_iter().map(|(node, _)| node).collect()
@@ -94,6 +98,7 @@ fn from_table(s: &mut Section) -> Written {
         address,
         role: s.choice("role", &roles, NodeRole::Request),
         weight: weight.unwrap_or(Weight::ONE),
+        own: s.section_called("drivers", "nodes.drivers", per_node),
     }
 }
 
@@ -106,12 +111,18 @@ fn from_flag(text: &str, flag: String) -> Written {
         _ => (None, at(text)),
     };
     let address = WrittenAddress::Text(url);
-    Written { id, address, role: NodeRole::Request, weight: Weight::ONE, place }
+    let own = PerNode::default();
+    Written { id, address, role: NodeRole::Request, weight: Weight::ONE, place, own }
 }
 
 /// Checks one node by itself; also returns the place of its id.
-fn declare(top: &mut Section, index: usize, written: Written) -> (Declared, Place) {
-    let Written { place, id, address, role, weight } = written;
+fn declare(
+    top: &mut Section,
+    index: usize,
+    written: Written,
+    general: &PerNode,
+) -> (Declared, Place) {
+    let Written { place, id, address, role, weight, own } = written;
     let (id_place, id) = match id {
         Some(At { place, value }) => (place, value),
         // The default id; where it is taken, the node as a whole is what needs one.
@@ -136,11 +147,12 @@ fn declare(top: &mut Section, index: usize, written: Written) -> (Declared, Plac
     let config = match (&id, &address) {
         (Some(id), Some(address)) => {
             let address = address.as_ref().map(value);
-            Some(NodeConfig { id: id.clone(), role, weight, address })
+            let drivers = own.or(general);
+            Some(NodeConfig { id: id.clone(), role, weight, address, drivers })
         }
         _ => None,
     };
-    (Declared { id, role, config, address: address.flatten() }, id_place)
+    (Declared { id, role, config, address: address.flatten(), own }, id_place)
 }
 
 fn check_address(top: &mut Section, At { place, value }: At<String>) -> Option<At<NodeAddress>> {
