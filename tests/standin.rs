@@ -2,13 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
+use std::fs;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::process::Command;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Output};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use drawspan::standin::{Options, Outcome, Record, StandIn, State};
+use drawspan::standin::build_of;
+use drawspan::standin::{Database, Options, Outcome, Record, StandIn, StandInError, State};
+use tempfile::TempDir;
 
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -338,4 +341,260 @@ fn a_start_is_refused_then_503_and_then_runs() {
     let during = ask(node.addr(), "GET /api/__health_check", "");
     assert!(during.contains(r#""command":{"name":"start"},"code":"APP_COMMANDING""#), "{during}");
     until("running", || ask(node.addr(), "GET /api/__health_check", "").ends_with("ok"));
+}
+
+#[test]
+fn a_node_older_than_its_data_does_not_start() {
+    let database = std::sync::Arc::new(Database::default());
+    let options = |version: &str| {
+        let database = database.clone();
+        Options { version: version.into(), database, ..Options::default() }
+    };
+    let newer = StandIn::start(options("2.10.0")).unwrap();
+    let refused = StandIn::start(options("2.9.0")).err();
+    assert!(matches!(refused, Some(StandInError::Downgrade(_))), "{refused:?}");
+    // Whoever runs already is not touched.
+    assert!(ask(newer.addr(), "GET /api/app:getInfo", "").contains("2.10.0"));
+}
+
+#[test]
+fn versions_differ_in_the_build_that_their_pages_name() {
+    let builds = ["2.2.15", "2.2.16", "2.3.0"].map(build_of);
+    assert_eq!(builds[0], Options::default().build);
+    assert!(builds[0] != builds[1] && builds[1] != builds[2] && builds[0] != builds[2]);
+}
+
+/// Played nodes as processes, started and stopped by the scripts that a procedure's test runs.
+struct Processes {
+    folder: TempDir,
+    ports: Vec<u16>,
+}
+
+impl Processes {
+    fn new(nodes: usize) -> Self {
+        // Below the ports that the system gives to connections, so that none is taken meanwhile.
+        let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+        let ports = std::iter::repeat_with(|| fastrand::u16(20_000..32_000));
+        let ports = ports.filter(free).take(nodes).collect();
+        Self { folder: tempfile::tempdir().unwrap(), ports }
+    }
+
+    fn script(&self, name: &str, arguments: &[&str]) -> Output {
+        let mut command =
+            Command::new(format!("{}/tests/procedures/{name}", env!("CARGO_MANIFEST_DIR")));
+        command.args(arguments).env("NODES", self.folder.path()).env("STOP_TRIES", "200");
+        command.env("DRAWSPAN", env!("CARGO_BIN_EXE_drawspan")).output().unwrap()
+    }
+
+    fn run(&self, name: &str, arguments: &[&str]) -> String {
+        let output = self.script(name, arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn id(node: usize) -> String {
+        format!("n{}", node + 1)
+    }
+
+    fn node(&self, verb: &str, node: usize) -> String {
+        let port = self.ports[node].to_string();
+        let arguments: &[&str] = if verb == "start" {
+            &[verb, &Self::id(node), &port]
+        } else {
+            &[verb, &Self::id(node)]
+        };
+        self.run("node", arguments)
+    }
+
+    fn is_running(&self, node: usize) -> bool {
+        let output = self.script("node", &["status", &Self::id(node)]);
+        match output.status.code() {
+            Some(0) => true,
+            Some(3) => false,
+            _ => panic!("{output:?}"),
+        }
+    }
+
+    fn get(&self, node: usize, target: &str) -> String {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports[node]));
+        match TcpStream::connect(address) {
+            Ok(_) => ask(address, &format!("GET {target}"), ""),
+            Err(_) => "refused".to_owned(),
+        }
+    }
+
+    fn is_ready(&self, node: usize) -> bool {
+        self.get(node, "/api/app:getInfo").starts_with("HTTP/1.1 200 ")
+    }
+
+    fn start(&self, node: usize) {
+        self.node("start", node);
+        until("ready", || self.is_ready(node));
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.folder.path().join(name), text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        for node in 0..self.ports.len() {
+            self.script("node", &["kill", &Self::id(node)]);
+        }
+    }
+}
+
+#[test]
+fn an_upgrade_and_the_way_back_are_played_by_processes_and_a_file() {
+    let nodes = Processes::new(2);
+    nodes.start(0);
+    assert!(nodes.get(0, "/api/app:getInfo").contains(r#""version":"2.2.15""#));
+    assert!(nodes.get(0, "/").contains("index-93181bbb.js"));
+    let backup = nodes.path("backup");
+    nodes.run("data", &["backup", &backup]);
+    nodes.run("data", &["verify", &backup]);
+    nodes.node("stop", 0);
+    assert!(!nodes.is_running(0) && nodes.get(0, "/") == "refused");
+
+    nodes.run("data", &["update", "2.3.0"]);
+    nodes.start(0);
+    assert!(nodes.get(0, "/api/app:getInfo").contains(r#""version":"2.3.0""#));
+    assert!(nodes.get(0, "/").contains(&format!("index-{}.js", build_of("2.3.0"))));
+    assert!(nodes.read("database").contains("new_in_2_3_0"));
+    assert_eq!(nodes.node("build", 0), "2.3.0\n");
+
+    nodes.write("n2.version", "2.2.15");
+    nodes.node("start", 1);
+    until("ended", || !nodes.is_running(1));
+    assert!(nodes.node("logs", 1).contains("there is no downgrade"), "{}", nodes.node("logs", 1));
+
+    nodes.node("stop", 0);
+    nodes.run("data", &["restore", &backup]);
+    nodes.run("data", &["update", "2.2.15"]);
+    nodes.start(1);
+    assert!(!nodes.read("database").contains("new_in_2_3_0"));
+    assert!(nodes.get(1, "/api/app:getInfo").contains(r#""version":"2.2.15""#));
+}
+
+#[test]
+fn a_plugin_enabled_in_one_process_is_served_by_the_other_only_after_its_restart() {
+    let nodes = Processes::new(2);
+    nodes.start(0);
+    nodes.start(1);
+    let serves = |node| nodes.get(node, "/api/embed:list").starts_with("HTTP/1.1 200 ");
+    nodes.get(0, "/api/pm:enable?filterByTk=embed");
+    until("enabled", || serves(0));
+    assert!(!serves(1));
+    assert!(nodes.get(1, "/api/pm:listEnabled").contains(r#""name":"embed""#));
+    nodes.node("stop", 1);
+    nodes.start(1);
+    assert!(serves(1));
+}
+
+#[test]
+fn what_reached_a_process_can_be_counted_after_it_ended() {
+    let nodes = Processes::new(1);
+    nodes.start(0);
+    nodes.get(0, "/counted");
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, nodes.ports[0]));
+    ask(address, "GET /probe", "User-Agent: drawspan-probe\r\n");
+    nodes.node("stop", 0);
+    let requests = nodes.read("n1.requests");
+    let last: Vec<_> = requests.lines().last().unwrap().split(' ').collect();
+    assert_eq!(last[1..], ["GET", "/counted"]);
+    assert!(last[0].parse::<u64>().is_ok() && !requests.contains("/probe"), "{requests}");
+}
+
+#[test]
+fn a_process_that_got_sigterm_stays_for_its_websocket() {
+    let nodes = Processes::new(1);
+    nodes.start(0);
+    let mut socket = websocket(SocketAddr::from((Ipv4Addr::LOCALHOST, nodes.ports[0])));
+    let (pid, began) = (nodes.read("n1.pid"), Instant::now());
+    let pid = pid.split(' ').next().unwrap();
+    assert!(Command::new("kill").arg(pid).status().unwrap().success());
+    let codes = [(); 3].map(|()| frame(&mut socket));
+    assert!(codes[2].contains("APP_STOPPED"), "{codes:?}");
+    until("closed", || nodes.get(0, "/") == "refused");
+    assert!(nodes.is_running(0), "after {:?}", began.elapsed());
+    drop(socket);
+    until("gone", || !nodes.is_running(0));
+}
+
+#[test]
+fn a_file_brings_trouble_to_a_process_and_takes_it_away_again() {
+    let nodes = Processes::new(1);
+    let status = |target| nodes.get(0, target).split(' ').nth(1).unwrap_or("refused").to_owned();
+    let health = "/api/__health_check";
+
+    nodes.write("n1.trouble", "never-ready");
+    nodes.node("start", 0);
+    until("503 for good", || status(health) == "503" && nodes.get(0, health).contains("1/12"));
+    nodes.write("n1.trouble", "database-down");
+    until("without a database", || status(health) == "200" && status("/api/app:getInfo") == "500");
+    nodes.write("n1.trouble", "");
+    until("ready", || nodes.is_ready(0));
+
+    nodes.write("n1.trouble", "port-closed");
+    until("refused", || status(health) == "refused");
+    assert!(nodes.is_running(0));
+    nodes.write("n1.trouble", "crash-loop");
+    until("503", || status(health) == "503");
+    until("refused again", || status(health) == "refused");
+    until("503 again", || status(health) == "503");
+    assert!(!nodes.is_ready(0));
+
+    nodes.write("n1.trouble", "crash");
+    until("gone", || !nodes.is_running(0));
+    nodes.node("start", 0);
+    until("gone again", || !nodes.is_running(0));
+}
+
+#[test]
+fn a_process_hangs_or_ignores_sigterm_when_a_file_says_so() {
+    let nodes = Processes::new(1);
+    nodes.start(0);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, nodes.ports[0]));
+    nodes.write("n1.trouble", "hang");
+    let is_silent = || {
+        let mut stream = connect(address);
+        stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        stream.read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    };
+    until("silent", is_silent);
+
+    nodes.write("n1.trouble", "stubborn");
+    until("ready", || nodes.is_ready(0));
+    let pid = nodes.read("n1.pid");
+    for _ in 0..3 {
+        Command::new("kill").arg(pid.split(' ').next().unwrap()).status().unwrap();
+        assert!(nodes.is_ready(0));
+    }
+    nodes.write("n1.trouble", "");
+    nodes.node("stop", 0);
+    assert!(!nodes.is_running(0));
+}
+
+#[test]
+fn a_command_on_the_data_fails_when_a_file_says_so_and_leaves_nothing_under_its_name() {
+    let nodes = Processes::new(1);
+    nodes.start(0);
+    let backup = nodes.path("backup");
+    nodes.write("fail.backup", "");
+    assert_eq!(nodes.script("data", &["backup", &backup]).status.code(), Some(1));
+    assert_eq!(nodes.read("backup"), "");
+    assert_eq!(nodes.script("data", &["restore", &backup]).status.code(), Some(1));
+    assert!(nodes.read("database").contains("2.2.15"));
+    nodes.write("half", r#"{"version":"2.2.15","enab"#);
+    assert_eq!(nodes.script("data", &["verify", &nodes.path("half")]).status.code(), Some(1));
 }

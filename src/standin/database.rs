@@ -27,11 +27,25 @@ const STOCK_PLUGINS: [&str; 12] = [
     "workflow",
 ];
 
-/// The rows that matter to a gateway.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Some tables of a stock install.
+const STOCK_TABLES: [&str; 4] = ["applicationPlugins", "collections", "fields", "users"];
+
+/// The rows that matter to a gateway, and the names of the tables.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Rows {
+    /// Empty until a node has installed itself.
     version: String,
     enabled: BTreeSet<String>,
+    #[serde(default)]
+    tables: BTreeSet<String>,
+}
+
+/// The data is of a newer version than the code: there is no way back down.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the database is of version {data}, and this code is {code}: there is no downgrade")]
+pub struct Downgrade {
+    pub data: String,
+    pub code: String,
 }
 
 /// One database, shared by the nodes of one process by `Arc`, or by several processes in a file.
@@ -44,7 +58,8 @@ pub struct Database {
 impl Default for Database {
     fn default() -> Self {
         let enabled = STOCK_PLUGINS.iter().map(ToString::to_string).collect();
-        Self { rows: Mutex::new(Rows { version: String::new(), enabled }), file: None }
+        let tables = STOCK_TABLES.iter().map(ToString::to_string).collect();
+        Self { rows: Mutex::new(Rows { version: String::new(), enabled, tables }), file: None }
     }
 }
 
@@ -88,18 +103,38 @@ impl Database {
         });
     }
 
-    /// A node that starts moves the data to its version. It never goes back.
-    pub(super) fn upgrade_to(&self, version: &str) {
-        self.change(|rows| {
-            if numbers(&rows.version) < numbers(version) {
-                rows.version = version.to_owned();
-            }
-        });
+    /// Names of the tables.
+    pub fn tables(&self) -> BTreeSet<String> {
+        self.current().tables.clone()
     }
 
+    /// What a node does when it starts: it installs itself where there is nothing, and moves older
+    /// data to its version, which leaves a table `new_in_2_3_0` (of version 2.3.0) behind.
+    ///
+    /// # Errors
+    /// The data is newer.
+    pub(super) fn migrate(&self, code: &str) -> Result<(), Downgrade> {
+        let data = self.version();
+        if numbers(code) < numbers(&data) {
+            return Err(Downgrade { data, code: code.to_owned() });
+        }
+        self.change(|rows| {
+            if !rows.version.is_empty() && numbers(&rows.version) < numbers(code) {
+                rows.tables.insert(format!("new_in_{}", code.replace('.', "_")));
+            }
+            rows.version = code.to_owned();
+        });
+        Ok(())
+    }
+
+    /// Two processes that change at the same moment may lose one of the changes.
     fn change(&self, change: impl FnOnce(&mut Rows)) {
         let mut rows = self.current();
+        let before = rows.clone();
         change(&mut rows);
+        if *rows == before {
+            return;
+        }
         let Some(path) = &self.file else { return };
         // Renamed into place, so that another process never reads half of it.
         let mut fresh = path.clone().into_os_string();
@@ -140,10 +175,34 @@ mod tests {
     #[test]
     fn the_version_of_the_data_never_goes_back() {
         let database = Database::default();
-        database.upgrade_to("2.9.0");
-        database.upgrade_to("2.10.0");
-        database.upgrade_to("2.9.9");
+        assert_eq!(database.migrate("2.9.0"), Ok(()));
+        assert_eq!(database.migrate("2.10.0"), Ok(()));
+        let refused = Downgrade { data: "2.10.0".into(), code: "2.9.9".into() };
+        assert_eq!(database.migrate("2.9.9"), Err(refused));
         assert_eq!(database.version(), "2.10.0");
+    }
+
+    #[test]
+    fn an_upgrade_leaves_a_table_behind_and_an_install_or_a_restart_none() {
+        let database = Database::default();
+        database.migrate("2.2.15").unwrap();
+        database.migrate("2.2.15").unwrap();
+        assert!(database.tables().iter().all(|table| STOCK_TABLES.contains(&table.as_str())));
+        database.migrate("2.3.0").unwrap();
+        assert!(database.tables().contains("new_in_2_3_0"));
+    }
+
+    #[test]
+    fn a_file_that_was_put_back_is_what_it_was_tables_included() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, backup) = (folder.path().join("rows.json"), folder.path().join("backup"));
+        let database = Database::file(&path).unwrap();
+        database.migrate("2.2.15").unwrap();
+        fs::copy(&path, &backup).unwrap();
+        database.migrate("2.3.0").unwrap();
+        fs::rename(&backup, &path).unwrap();
+        assert_eq!(database.version(), "2.2.15");
+        assert!(!database.tables().contains("new_in_2_3_0"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::record::Recorder;
 use super::words::{self, Refresh};
-use super::{Options, State};
+use super::{Options, StandInError, State};
 
 /// Frames that a slow WebSocket may fall behind by before it misses some.
 const FRAMES_BEHIND_MAX: usize = 1_024;
@@ -79,13 +79,16 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(options: Options) -> Arc<Self> {
-        options.database.upgrade_to(&options.version);
+    /// # Errors
+    /// The database is of a newer version, or the file for the requests cannot be had.
+    pub(super) fn new(options: Options) -> Result<Arc<Self>, StandInError> {
+        options.database.migrate(&options.version)?;
         let serving = Mutex::new(options.database.enabled());
-        Arc::new(Self {
+        let recorder = Arc::new(Recorder::new(options.requests.as_deref())?);
+        Ok(Arc::new(Self {
             options,
             state: watch::Sender::new(State::Running),
-            recorder: Arc::default(),
+            recorder,
             frames: broadcast::Sender::new(FRAMES_BEHIND_MAX),
             serving,
             strangers: Mutex::default(),
@@ -99,7 +102,7 @@ impl Node {
             websockets: Arc::default(),
             connections_seen: AtomicU64::new(0),
             command: AtomicU64::new(0),
-        })
+        }))
     }
 
     pub(super) fn next_connection(&self) -> u64 {

@@ -11,13 +11,15 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Database, Login, Options, StandIn};
+use super::trouble::TroubleFile;
+use super::{Database, Login, Options, StandIn, build_of};
 
 /// How often a process that is stopping looks whether everybody has left.
 const LEFT_POLL: Duration = Duration::from_millis(20);
 
 /// Run a stand-in for a NocoBase node, for demonstrations and tests.
 #[derive(Clone, Debug, clap::Args)]
+#[command(args_override_self = true)]
 pub struct Args {
     /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1:13000")]
@@ -31,9 +33,9 @@ pub struct Args {
     /// Version of the code.
     #[arg(long, default_value = "2.2.15")]
     pub version: String,
-    /// Hash of the build, as the shell names it.
-    #[arg(long, default_value = "93181bbb")]
-    pub build: String,
+    /// Hash of the build, as the shell names it. Without it, one that goes with the version.
+    #[arg(long)]
+    pub build: Option<String>,
     /// Length of `app:restart`.
     #[arg(long, default_value_t = 3_600)]
     pub restart_ms: u64,
@@ -49,6 +51,16 @@ pub struct Args {
     /// File that the nodes of one cluster share.
     #[arg(long)]
     pub database: Option<PathBuf>,
+    /// File that gets a line for every public request: `MILLISECONDS METHOD TARGET`.
+    #[arg(long)]
+    pub requests: Option<PathBuf>,
+    /// File that may ask for trouble at any time: `never-ready`, `crash`, `crash-loop`,
+    /// `database-down`, `hang`, `port-closed` or `stubborn`.
+    #[arg(long)]
+    pub trouble: Option<PathBuf>,
+    /// End by itself after this time, as if killed: a forgotten node does not stay for ever.
+    #[arg(long)]
+    pub life_ms: Option<u64>,
     /// End at once when the process of this id, which started this one, ends.
     #[arg(long, value_name = "PID")]
     pub end_with: Option<i32>,
@@ -66,12 +78,13 @@ impl Args {
             id: self.id.clone(),
             listen: self.listen,
             version: self.version.clone(),
-            build: self.build.clone(),
+            build: self.build.clone().unwrap_or_else(|| build_of(&self.version)),
             refused_time: start / 2,
             starting_time: start / 2,
             restart_time: Duration::from_millis(self.restart_ms),
             enable_time: Duration::from_millis(self.enable_ms),
             stop_delay: Duration::from_millis(self.stop_ms),
+            requests: self.requests.clone(),
             login: if self.login { Login::Asked } else { Login::NotAsked },
             database: Arc::new(database),
             ..Options::default()
@@ -84,7 +97,8 @@ impl Args {
 /// The first line on stdout is `listening on ADDR`; with start-up times the port opens later.
 ///
 /// # Errors
-/// The address or the database file cannot be had.
+/// The address or the database file cannot be had, the database is of a newer version, or the node
+/// was asked to crash.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(parent) = args.end_with {
         end_with(parent)?;
@@ -97,9 +111,22 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let node = StandIn::start(args.options()?)?;
         // Nobody may be reading, which is no reason to end.
         let _ = writeln!(std::io::stdout(), "listening on {}", node.addr());
+        let trouble = TroubleFile(args.trouble.clone());
+        let stopped = async {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                if !trouble.ignores_sigterm() {
+                    return;
+                }
+            }
+        };
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            () = stopped => {}
+            () = trouble.follow(&node) => bail!("it crashes, as it was asked to"),
+            () = life_is_over(args.life_ms) => return Ok(()),
         }
         node.stop_like_nocobase();
         while !node.has_left() {
@@ -108,6 +135,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         node.stop();
         Ok(())
     })
+}
+
+async fn life_is_over(life_ms: Option<u64>) {
+    match life_ms {
+        Some(life) => tokio::time::sleep(Duration::from_millis(life)).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Asks the kernel for SIGKILL when the thread that started this process ends.

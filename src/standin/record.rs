@@ -1,12 +1,17 @@
 //! What arrived at the node, and how it ended: the evidence of the tests.
 
 use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::StandInError;
 use super::head::Head;
+use crate::clock;
 
 /// Requests remembered; of more, the oldest are forgotten and counted.
 pub const RECORDS_MAX: usize = 100_000;
@@ -93,9 +98,31 @@ pub(super) struct Recorder {
     kept: Mutex<Kept>,
     hits: AtomicU64,
     probes: AtomicU64,
+    /// Gets a line for every public request.
+    file: Option<File>,
 }
 
 impl Recorder {
+    /// # Errors
+    /// The file, which is appended to, cannot be opened.
+    pub(super) fn new(file: Option<&Path>) -> Result<Self, StandInError> {
+        let open = |path: &Path| {
+            let file = OpenOptions::new().append(true).create(true).open(path);
+            file.map_err(|source| StandInError::Requests { path: path.to_owned(), source })
+        };
+        Ok(Self { file: file.map(open).transpose()?, ..Self::default() })
+    }
+
+    /// One write for a line: those of two nodes in one file do not mix.
+    fn write_down(&self, head: &Head) {
+        let Some(mut file) = self.file.as_ref() else { return };
+        let now = clock::now().as_millis();
+        let line = format!("{now} {} {}\n", head.method(), head.target());
+        if let Err(error) = file.write_all(line.as_bytes()) {
+            tracing::warn!(%error, "the stand-in cannot write a request down");
+        }
+    }
+
     pub(super) fn begin(
         self: &Arc<Self>,
         connection: u64,
@@ -105,6 +132,9 @@ impl Recorder {
         let probe = head.header("user-agent").is_some_and(|agent| agent.starts_with(PROBE));
         let counter = if probe { &self.probes } else { &self.hits };
         counter.fetch_add(1, Ordering::SeqCst);
+        if !probe {
+            self.write_down(head);
+        }
         let entry = Entry {
             connection,
             remote,

@@ -289,7 +289,12 @@ def check_list_enabled(node):
     for plugin in plugins:
         keys = {"name", "packageName", "options", "url", "clientV2Url"}
         expect({"name", "packageName", "url"} <= set(plugin) <= keys, f"keys {sorted(plugin)}")
-    return f"{len(plugins)} plugins"
+        name = plugin["name"]
+        expect(isinstance(name, str) and 0 < len(name.encode()) <= 214, f"name {name!r}")
+    size = len(response.body)
+    # What the gateway's probes read of it.
+    expect(size <= 1024 * 1024, f"{size} bytes")
+    return f"{len(plugins)} plugins in {size} bytes"
 
 
 def check_unknown_action(node):

@@ -337,15 +337,19 @@ async fn a_look_that_finds_nothing_leaves_nothing_old_behind() {
 
 #[tokio::test(start_paused = true)]
 async fn a_look_that_was_asked_for_waits_until_the_node_is_ready() {
-    let mut bench = bench(LITERAL, &[starting()], &[None]);
-    assert_eq!(bench.change().await.0, NodeState::Busy);
-    bench.health.look_again(NodeIndex(0));
-    let before = bench.script.asked.lock().expect("sound").len();
-    bench.rounds(before + 3).await;
-    assert_eq!(bench.report().looked_up, None);
-    bench.script.builds.lock().expect("sound").push_back(Some("index-1.js".to_owned()));
-    bench.script.rounds.lock().expect("sound").push_back(ready());
+    let mut bench = bench(LITERAL, &[ready()], &[None]);
     assert_eq!(bench.change().await.0, NodeState::Ready);
+    bench.rounds(6).await;
+    assert_eq!(bench.report().build, None);
+    bench.script.builds.lock().expect("sound").push_back(Some("index-1.js".to_owned()));
+    // The next reading is another `ready` of the script, so the time-out comes after it.
+    bench.script.rounds.lock().expect("sound").extend([timed_out(), ready()]);
+    bench.rounds(7).await;
+    bench.health.look_again(NodeIndex(0));
+    bench.rounds(8).await;
+    let report = bench.report();
+    assert_eq!((report.ready_in_a_row, report.build), (0, None), "it was asked in vain");
+    bench.rounds(10).await;
     assert_eq!(bench.report().build.as_deref(), Some("index-1.js"));
 }
 
