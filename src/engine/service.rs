@@ -1,9 +1,12 @@
 //! The engine's task: one command at a time, journal first, then the effect, then the reply.
 
 mod admit;
+mod begin;
+mod choose;
 mod conduct;
 mod guarded;
 mod recording;
+mod resume;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,10 +22,11 @@ use super::evidence::{Evidence, GuardedCalls};
 use super::ledger::Ledger;
 use super::reply::{self, Waiter};
 use super::status::UNKNOWN_CALLS;
+use super::watch::{Finding, Watch};
 use super::{
-    Acknowledged, BeforeDoubt, BeginCommand, ChoiceCommand, EventKind, HistoryEntry, Objection,
-    PastProcedure, Plan, PlanCommand, ProcedureError, ProcedureReply, RunningSwitch, Standing,
-    SwitchCommand, SwitchError, SwitchReply,
+    Acknowledged, BeforeDoubt, BeginCommand, ChoiceCommand, Equipment, EventKind, HistoryEntry,
+    Objection, PastProcedure, Plan, PlanCommand, ProcedureError, ProcedureReply, RunningSwitch,
+    Standing, SwitchCommand, SwitchError, SwitchReply,
 };
 use crate::clock;
 use crate::failpoint;
@@ -31,8 +35,9 @@ use crate::journal::Journal;
 use crate::journal::record::{
     self, Commander, Finished, GuardedCall, IdempotencyKey, Record, Same, Seq,
 };
-use crate::model::limits::{ENGINE_INBOX, JOURNAL_RETRY_INTERVAL};
-use crate::model::{Generation, Mode, Revision};
+use crate::model::limits::{ENGINE_INBOX, JOURNAL_RETRY_INTERVAL, PROCEDURE_LOOK_INTERVAL};
+use crate::model::{Generation, Mode, NodeId, Revision};
+use crate::procedure::Event;
 use crate::routing::{NodeIndex, Nodes, Publisher};
 use crate::telemetry::{Liveness, Metrics};
 use admit::{Admitted, Whose};
@@ -79,6 +84,7 @@ pub struct EngineParts {
     pub metrics: Metrics,
     pub liveness: Liveness,
     pub guarded: Vec<GuardedCall>,
+    pub equipment: Equipment,
 }
 
 /// The only one who changes modes.
@@ -93,6 +99,12 @@ pub(super) struct Engine {
     metrics: Metrics,
     liveness: Liveness,
     guarded: Guarded,
+    equipment: Equipment,
+    watch: Watch,
+    /// What became of a running procedure's commands is on record since this process began.
+    resumed: bool,
+    /// Ends of commands that the journal could not take yet.
+    unsettled: Vec<(u64, Event)>,
     running: Option<Running>,
     /// A raise that only the marker knows.
     unwritten: Option<record::Switch>,
@@ -101,6 +113,7 @@ pub(super) struct Engine {
     inbox: mpsc::Receiver<Ask>,
     steps: mpsc::Receiver<Step>,
     steps_in: mpsc::Sender<Step>,
+    findings: mpsc::Receiver<Finding>,
     tasks: TaskTracker,
 }
 
@@ -112,6 +125,8 @@ const GUARDED_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 impl Engine {
     pub(super) fn new(parts: EngineParts, nodes: Nodes, inbox: mpsc::Receiver<Ask>) -> Self {
         let (steps_in, steps) = mpsc::channel(ENGINE_INBOX);
+        let (findings_in, findings) = mpsc::channel(ENGINE_INBOX);
+        let tasks = TaskTracker::new();
         Self {
             ledger: Ledger::new(parts.journal),
             publisher: parts.publisher,
@@ -123,13 +138,18 @@ impl Engine {
             events: parts.events,
             metrics: parts.metrics,
             liveness: parts.liveness,
+            equipment: parts.equipment,
+            watch: Watch::new(findings_in, tasks.clone()),
+            resumed: false,
+            unsettled: Vec::new(),
             running: None,
             unwritten: None,
             unended: None,
             inbox,
             steps,
             steps_in,
-            tasks: TaskTracker::new(),
+            findings,
+            tasks,
         }
     }
 
@@ -138,9 +158,11 @@ impl Engine {
         let guarded = self.guarded.written.clone();
         let mut retry = interval(JOURNAL_RETRY_INTERVAL);
         let mut look = interval(GUARDED_LOOK_INTERVAL);
-        for ticks in [&mut retry, &mut look] {
+        let mut conduct = interval(PROCEDURE_LOOK_INTERVAL);
+        for ticks in [&mut retry, &mut look, &mut conduct] {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
+        self.resume().await;
         loop {
             tokio::select! {
                 ask = self.inbox.recv() => match ask {
@@ -171,6 +193,8 @@ impl Engine {
                     None => return,
                 },
                 Some(step) = self.steps.recv() => self.progressed(step).await,
+                Some(finding) = self.findings.recv() => self.found(finding).await,
+                _ = conduct.tick() => self.conduct().await,
                 _ = retry.tick() => self.retry_journal().await,
                 () = guarded.notified() => self.look_for_guarded_calls(Look::Written).await,
                 _ = look.tick() => self.look_for_guarded_calls(Look::Settle).await,
@@ -219,8 +243,14 @@ impl Engine {
         }
     }
 
-    /// The mode is already what was asked for.
+    /// The mode is already what was asked for. Raising a raised bridge pauses a procedure.
     async fn same(&mut self, command: &SwitchCommand) -> Result<SwitchReply, SwitchError> {
+        let running = self.running_procedure().filter(|procedure| procedure.hold.is_none());
+        if running.is_some() && command.procedure.is_none() {
+            let paused = Event::Paused { by: command.by.name.clone() };
+            // A journal that does not write is told by the reply.
+            let _ = self.happened(paused, None).await;
+        }
         let (mode, revision) = (self.mode(), self.revision());
         if command.idempotency.is_some() {
             let record = Record::Same(Same {
@@ -261,7 +291,7 @@ impl Engine {
         self.unended = None;
         self.guarded.keep(&to, &self.nodes);
         let warnings = self.doubt_ends(&to);
-        let generation = self.publisher.publish(to.clone(), &[]);
+        let generation = self.publisher.publish(to.clone(), &self.left_out());
         failpoint::hit("engine.published");
         let by = command.by.name.clone();
         let why =
@@ -290,6 +320,7 @@ impl Engine {
         let (told_from, told_to) = (from.clone(), to.clone());
         let kind = EventKind::SwitchBegan { from: told_from, to: told_to, by, why, forced };
         self.events.tell(revision, kind);
+        self.told_pause(&command);
         let (lines, steps) = (self.lines.clone(), self.steps_in.clone());
         let drain = command.drain_timeout;
         self.tasks.spawn(carry_out(lines, generation, drain, steps));
@@ -305,6 +336,11 @@ impl Engine {
             unwritten,
             guarded: known,
         });
+    }
+
+    /// Nodes that no table may route to.
+    fn left_out(&self) -> Vec<NodeId> {
+        self.ledger.excluded().into_iter().map(|excluded| excluded.node).collect()
     }
 
     /// An explicit command ends a doubt; it does not make known what was lost.

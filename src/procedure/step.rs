@@ -40,6 +40,7 @@ pub fn step(
         Event::NodeStarted { node, how: _ } => next.set_course(node, Course::Started),
         Event::JobBegins { work, ticket } => next.job_begins(work, ticket, at)?,
         Event::JobEnded { number, ending } => next.job_ended(*number, ending, at)?,
+        Event::JobLost { number } => next.found(&FoundJob::Gone { number: *number }, at),
         Event::Measured { number, artefacts, flaws } => {
             next.measured(*number, (artefacts, flaws), at)?;
         }
