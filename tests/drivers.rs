@@ -332,7 +332,7 @@ async fn a_command_whose_supervisor_was_killed_runs_on_and_its_end_is_unknown() 
 async fn another_process_with_the_number_of_a_supervisor_is_not_taken_for_it() {
     let top = folder();
     let runner = runner(top.path());
-    let text = "echo $$ > $0/pid; sleep 600";
+    let text = "echo $$ > $0/pid; exec sleep 600";
     let ticket = begin(&runner, 1, &script(top.path(), text));
     let command = noted(top.path().join("pid")).await;
     eventually("it is noted", async || runner.path_of(1).join("child").exists()).await;
