@@ -139,6 +139,14 @@ impl Equipment {
         self.filled(command?, node, procedure).ok()
     }
 
+    /// The command that tells what a node runs, which needs no procedure.
+    pub(super) fn build_of(&self, node: &NodeConfig) -> Option<Order> {
+        let mut values = Placeholders::from([(Placeholder::Node, node.id.to_string())]);
+        let address = node.address.as_ref();
+        values.extend(address.map(|address| (Placeholder::Address, address.to_string())));
+        drivers::fill(node.drivers.build.as_ref()?, &values).ok()
+    }
+
     fn filled(
         &self,
         command: &CommandLine,
@@ -191,3 +199,5 @@ fn values(node: &NodeId, procedure: &Procedure) -> Placeholders {
 /// How long a quick answer is waited for before it is asked for again.
 pub(super) const ASK_STATUS_EVERY: Duration = Duration::from_secs(2);
 pub(super) const ASK_BUILD_EVERY: Duration = Duration::from_secs(5);
+/// The same while no procedure runs.
+pub(super) const ASK_BUILD_IDLE: Duration = Duration::from_secs(60);

@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
-use super::equipment::{ASK_BUILD_EVERY, ASK_STATUS_EVERY, Equipment};
+use super::equipment::{ASK_BUILD_EVERY, ASK_BUILD_IDLE, ASK_STATUS_EVERY, Equipment};
 use crate::clock;
 use crate::drivers::{self, Order, Outcome, Runner, artefact, parse_status};
 use crate::model::NodeId;
@@ -66,6 +66,8 @@ pub(super) struct Watch {
     told: (u64, u64),
     /// When each was asked last, and whether its answer is still to come.
     asked: BTreeMap<(Asked, Option<NodeId>), (Instant, bool)>,
+    /// When all were asked what they run, outside a procedure.
+    images_asked: Option<Instant>,
     findings: mpsc::Sender<Finding>,
     tasks: TaskTracker,
     notifications: Arc<Semaphore>,
@@ -82,6 +84,7 @@ impl Watch {
             output: None,
             told: (0, 0),
             asked: BTreeMap::new(),
+            images_asked: None,
             findings,
             tasks,
             notifications: Arc::new(Semaphore::new(NOTIFICATIONS_MAX)),
@@ -91,7 +94,6 @@ impl Watch {
     /// Another procedure begins.
     pub(super) fn forget(&mut self) {
         self.statuses.clear();
-        self.images.clear();
         self.logs.clear();
         (self.free_bytes, self.output, self.switch_refused) = (None, None, None);
     }
@@ -118,6 +120,18 @@ impl Watch {
         });
         if let Some(number) = running {
             self.read_output(number, &equipment.runner);
+        }
+    }
+
+    /// Asks, now and then, what the nodes run while no procedure does.
+    pub(super) fn ask_images(&mut self, equipment: &Equipment) {
+        if self.images_asked.is_some_and(|at| at.elapsed() < ASK_BUILD_IDLE) {
+            return;
+        }
+        self.images_asked = Some(Instant::now());
+        for node in &equipment.nodes {
+            let order = equipment.build_of(node);
+            self.ask_node(Asked::Image, &node.id, order, &equipment.runner);
         }
     }
 

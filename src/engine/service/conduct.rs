@@ -38,6 +38,10 @@ impl Engine {
         if self.ledger.degraded().is_some() || !self.resumed {
             return;
         }
+        if self.running_procedure().is_none() {
+            // What runs before an upgrade must be known when it begins.
+            return self.watch.ask_images(&self.equipment);
+        }
         for _ in 0..EVENTS_PER_LOOK {
             let Some(procedure) = self.running_procedure() else { break };
             self.watch.ask(&self.equipment, &procedure);
