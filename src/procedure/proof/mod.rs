@@ -181,7 +181,8 @@ impl<'a> Look<'a> {
             return self.standing.proven(format!("{id} is down"), "node", Some(self.facts.now));
         }
         let Some(after) = self.procedure.stop_asked(node) else {
-            return; // Its command still runs, which is waited for.
+            // Its command runs, or is about to: nothing before its end proves anything.
+            return self.standing.wait(format!("{id} is stopped"));
         };
         let known = self.node(id);
         match known.downness(self.facts.now, after, self.procedure.enough()) {
