@@ -4,8 +4,8 @@ mod again;
 mod resume;
 
 use super::{
-    Artefact, Backup, Choice, Course, Ending, Event, Flaw, Hold, Job, JobState, Phase, Procedure,
-    Road, Said, Ticket, Waiver, Work,
+    Artefact, Backup, Choice, Course, Ending, Event, Flaw, FoundJob, Hold, Job, JobState, Phase,
+    Procedure, Road, Said, Ticket, Waiver, Work,
 };
 use crate::model::{Mode, NodeId, Timestamp};
 

@@ -54,7 +54,7 @@ impl Procedure {
         }
     }
 
-    fn found(&mut self, found: &FoundJob, at: Timestamp) {
+    pub(super) fn found(&mut self, found: &FoundJob, at: Timestamp) {
         let Some(job) = self.job_of(found.number()) else { return };
         let before = job.state.clone();
         job.state = match (found, &job.work) {
