@@ -58,6 +58,7 @@ fn a_rollback_restores_the_data_and_the_version_of_before() {
     world.begun(&json!({"kind": "upgrade", "to": "2.3.0"}));
     world.go_on_to("verify");
     assert!(world.read("database").contains("new_in_2_3_0"));
+    world.until_offered("verify", "rollback");
     world.said("rollback", &json!({}));
     world.go_on_to("done");
     assert_eq!(world.outcome(), "rolled_back");
