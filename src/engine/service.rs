@@ -98,8 +98,8 @@ pub(super) struct Engine {
     watch: Watch,
     /// What became of a running procedure's commands is on record since this process began.
     resumed: bool,
-    /// Ends of commands that the journal could not take yet.
-    unsettled: Vec<(u64, Event)>,
+    /// What the journal could not take yet: ends of commands, by number, and pauses.
+    unsettled: Vec<(Option<u64>, Event)>,
     running: Option<Running>,
     /// A raise that only the marker knows.
     unwritten: Option<record::Switch>,

@@ -41,6 +41,8 @@ pub(super) enum Finding {
     },
 }
 
+/// Quick commands under way at once; others wait for their turn.
+const ASKS_MAX: usize = 16;
 /// Notifications under way at once; more are dropped, and the log says so.
 const NOTIFICATIONS_MAX: usize = 4;
 
@@ -70,6 +72,7 @@ pub(super) struct Watch {
     images_asked: Option<Instant>,
     findings: mpsc::Sender<Finding>,
     tasks: TaskTracker,
+    asks: Arc<Semaphore>,
     notifications: Arc<Semaphore>,
 }
 
@@ -87,6 +90,7 @@ impl Watch {
             images_asked: None,
             findings,
             tasks,
+            asks: Arc::new(Semaphore::new(ASKS_MAX)),
             notifications: Arc::new(Semaphore::new(NOTIFICATIONS_MAX)),
         }
     }
@@ -164,8 +168,10 @@ impl Watch {
             return;
         }
         let (node, runner) = (node.clone(), runner.clone());
-        let findings = self.findings.clone();
+        let (findings, asks) = (self.findings.clone(), self.asks.clone());
         self.tasks.spawn(async move {
+            // Never closed.
+            let _turn = asks.acquire().await;
             // Asked before it ran: what it says was true at this moment or later.
             let at = clock::now();
             let answer = runner.quick(&order).await;

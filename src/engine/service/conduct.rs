@@ -331,7 +331,7 @@ impl Engine {
                     drivers::Outcome::NeverRan => Ending::NotRun,
                     drivers::Outcome::Gone => return self.lost(number).await,
                 };
-                self.settle(number, Event::JobEnded { number, ending }).await;
+                self.settle(Some(number), Event::JobEnded { number, ending }).await;
             }
             Finding::Measured { number, artefacts, flaws } => {
                 self.measured(number, artefacts, flaws).await;
@@ -346,19 +346,22 @@ impl Engine {
     }
 
     async fn measured(&mut self, number: u64, artefacts: Vec<Artefact>, flaws: Vec<Flaw>) {
-        self.settle(number, Event::Measured { number, artefacts, flaws }).await;
+        self.settle(Some(number), Event::Measured { number, artefacts, flaws }).await;
     }
 
     /// Its supervisor died with it: nobody knows how it ended. As after a crash of ours.
     async fn lost(&mut self, number: u64) {
-        self.settle(number, Event::JobLost { number }).await;
+        self.settle(Some(number), Event::JobLost { number }).await;
     }
 
-    /// Writes down the end of a piece of work; kept until the journal takes it.
-    async fn settle(&mut self, number: u64, event: Event) {
+    /// Writes down the end of a piece of work, or what else is owed; kept until the journal takes
+    /// it.
+    async fn settle(&mut self, number: Option<u64>, event: Event) {
         let runs = |procedure: &Procedure| {
-            procedure.jobs.iter().any(|job| {
-                matches!(&job.state, JobState::Running { ticket, .. } if ticket.number == number)
+            number.is_none_or(|number| {
+                procedure.jobs.iter().any(|job| {
+                    matches!(&job.state, JobState::Running { ticket, .. } if ticket.number == number)
+                })
             })
         };
         if !self.running_procedure().as_ref().is_some_and(runs) {

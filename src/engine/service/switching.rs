@@ -55,8 +55,10 @@ impl Engine {
         let running = self.running_procedure().filter(|procedure| procedure.hold.is_none());
         if running.is_some() && command.procedure.is_none() {
             let paused = Event::Paused { by: command.by.name.clone() };
-            // A journal that does not write is told by the reply.
-            let _ = self.happened(paused, None).await;
+            if self.happened(paused.clone(), None).await.is_err() {
+                // A journal that does not write is told by the reply, and takes it when it can.
+                self.unsettled.push((None, paused));
+            }
         }
         let (mode, revision) = (self.mode(), self.revision());
         if command.idempotency.is_some() {
