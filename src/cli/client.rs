@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::config_file::environment;
 use super::exit::Exit;
 use crate::control::client::{Client, ClientError};
-use crate::control::problem::{Code, Problem};
+use crate::control::problem::{Code, Problem, StandDoc};
 
 /// Which gateway is meant.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -127,18 +127,28 @@ fn tell(error: &ClientError, form: Form, terminal: &mut Terminal<'_>) -> io::Res
 
 fn objections(problem: &Problem, err: &mut dyn Write) -> io::Result<()> {
     for objection in &problem.objections {
-        let force = if objection.may_be_forced {
-            "--force --why TEXT goes over it"
-        } else {
-            "cannot be forced"
+        let over = match (&objection.id, objection.may_be_waived, objection.may_be_forced) {
+            (Some(id), true, _) => format!(" (`waive {} --why TEXT` goes over it)", printable(id)),
+            (Some(_), false, _) => String::new(),
+            (None, _, true) => " (--force --why TEXT goes over it)".to_owned(),
+            (None, _, false) => " (cannot be forced)".to_owned(),
         };
-        writeln!(err, "  - {} [{}]", printable(&objection.detail), printable(&objection.code))?;
-        writeln!(err, "    remedy: {} ({force})", printable(&objection.remedy))?;
+        let named = objection.id.as_ref().unwrap_or(&objection.code);
+        writeln!(err, "  - {} [{}]", printable(&objection.detail), printable(named))?;
+        if let Some(meaning) = &objection.meaning {
+            writeln!(err, "    meaning: {}", printable(meaning))?;
+        }
+        writeln!(err, "    remedy: {}{over}", printable(&objection.remedy))?;
     }
     if problem.faults.len() > 1 {
         for fault in &problem.faults {
             writeln!(err, "  - {}", printable(&fault.to_string()))?;
         }
+    }
+    if let (Some(given), Some(now)) = (&problem.given, &problem.now) {
+        let stand = |stand: &StandDoc| format!("{}, revision {}", stand.phase, stand.revision);
+        writeln!(err, "  you answered: {}", printable(&stand(given)))?;
+        writeln!(err, "  it is now at: {}", printable(&stand(now)))?;
     }
     if let (Some(revision), Some(mode)) = (problem.revision, &problem.mode) {
         writeln!(err, "  revision {revision}, mode {}", printable(&mode.to_string()))?;
@@ -164,13 +174,18 @@ fn exit_of_problem(problem: &Problem) -> Exit {
     // A code that only a newer gateway knows is at least not a success.
     let Ok(code) = problem.code.parse::<Code>() else { return Exit::Internal };
     match code {
-        Code::BadRequest | Code::UnknownNode | Code::BodyTooLarge | Code::IdempotencyKeyReused => {
-            Exit::Usage
-        }
-        Code::Refused | Code::ProcedureRuns | Code::SwitchInProgress | Code::JournalDegraded => {
-            Exit::Refused
-        }
-        Code::LostRace | Code::Superseded => Exit::LostRace,
+        Code::BadRequest
+        | Code::UnknownNode
+        | Code::BodyTooLarge
+        | Code::IdempotencyKeyReused
+        | Code::AnswersNothing
+        | Code::WhyMissing => Exit::Usage,
+        Code::Refused
+        | Code::ProcedureRuns
+        | Code::NoProcedure
+        | Code::SwitchInProgress
+        | Code::JournalDegraded => Exit::Refused,
+        Code::LostRace | Code::AnotherProcedure | Code::Superseded => Exit::LostRace,
         Code::TimedOut => Exit::TimedOut,
         Code::CanNeverBeMet => Exit::Never,
         Code::Busy | Code::Stopping => Exit::Unreachable,

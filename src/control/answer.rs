@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
@@ -19,7 +19,19 @@ pub type Outcome<T> = Result<T, Box<Problem>>;
 
 /// A document of state; the revision is its ETag.
 pub fn document(revision: Revision, document: &impl Serialize) -> Response<Body> {
-    let mut response = json(StatusCode::OK, "application/json", document);
+    tagged(json(StatusCode::OK, "application/json", document), revision)
+}
+
+/// The document of something that was made, and where it is found from now on.
+pub fn created(location: &str, revision: Revision, document: &impl Serialize) -> Response<Body> {
+    let mut response = json(StatusCode::CREATED, "application/json", document);
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    tagged(response, revision)
+}
+
+fn tagged(mut response: Response<Body>, revision: Revision) -> Response<Body> {
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{revision}\"")) {
         response.headers_mut().insert(ETAG, tag);
     }

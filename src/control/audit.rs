@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use crate::engine::{Caller, SwitchCommand};
+use crate::engine::{Caller, Why};
 use crate::model::Revision;
 
 /// An attempt under way. It is written when it ends; one that is dropped before (a panic, or the
@@ -24,10 +24,9 @@ impl Attempt {
     }
 
     /// What is asked for is known now, and the revision that it starts from.
-    pub fn asks(&mut self, command: &SwitchCommand, from: Revision) {
-        let forced = if command.force.is_some() { " by force" } else { "" };
-        self.what = format!("mode {}{forced}", command.target);
-        self.why = command.why.as_ref().map(|why| why.as_str().to_owned());
+    pub fn asks(&mut self, what: String, why: Option<&Why>, from: Revision) {
+        self.what = what;
+        self.why = why.map(|why| why.as_str().to_owned());
         self.from = Some(from);
     }
 

@@ -1,22 +1,18 @@
 //! `PUT /v1/mode` as it arrives: every fault of it at once, or a command.
 
-use std::fmt;
 use std::time::Duration;
 
-use http::header::IF_MATCH;
-use http::{HeaderMap, HeaderName};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use http::HeaderMap;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::answer::Outcome;
 use super::duration::{parse_duration, show_duration};
+use super::fields::{Checked, Fields, idempotency_key, if_match, none};
 use super::problem::{Fault, Problem};
-use crate::engine::{Caller, Idempotency, SwitchCommand, WaitFor, Why};
-use crate::model::limits::{DRAIN_TIMEOUT_MAX, IDEMPOTENCY_KEY_BYTES_MAX, WHY_BYTES_MAX};
-use crate::model::{Mode, ModeKind, NodeId, Revision};
+use crate::engine::{Caller, Idempotency, SwitchCommand, WaitFor};
+use crate::model::limits::DRAIN_TIMEOUT_MAX;
+use crate::model::{Mode, ModeKind};
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const FIELDS: [&str; 6] = ["kind", "node", "drain_timeout", "wait", "force", "why"];
 
 /// Reads a command. The content type is not looked at: `curl -d` calls everything a form.
@@ -29,19 +25,14 @@ pub fn parse(
     let mut faults = Vec::new();
     let expected = if_match(headers).unwrap_or_else(|fault| none(fault, &mut faults));
     let key = idempotency_key(headers).unwrap_or_else(|fault| none(fault, &mut faults));
-    let fields = match serde_json::from_slice::<Fields>(body) {
-        Ok(fields) => fields,
-        Err(error) => {
-            faults.push(Fault::new("", format!("the body is no JSON object: {error}")));
-            return Err(Box::new(Problem::bad_request(faults)));
-        }
+    let Some(fields) = Fields::read(body, &FIELDS, &mut faults) else {
+        return Err(Box::new(Problem::bad_request(faults)));
     };
-    fields.only_known_and_single(&mut faults);
     let target = target(&fields, &mut faults);
     let timeout = fields.drain_timeout().unwrap_or_else(|fault| none(fault, &mut faults));
     let wait = fields.wait().unwrap_or_else(|fault| none(fault, &mut faults));
     let why = fields.why().unwrap_or_else(|fault| none(fault, &mut faults));
-    let force = fields.force().unwrap_or_else(|fault| none(fault, &mut faults));
+    let force = fields.flag("force").unwrap_or_else(|fault| none(fault, &mut faults));
     if force == Some(true) && why.is_none() && fields.value("why").is_none() {
         faults.push(Fault::new("why", "force needs a reason: it goes into the audit"));
     }
@@ -53,7 +44,7 @@ pub fn parse(
             force: if force == Some(true) { why.clone() } else { None },
             why,
             expected,
-            idempotency: key.map(|key| Idempotency { key, digest: fields.digest() }),
+            idempotency: key.map(|key| Idempotency { key, digest: fields.digest("PUT /v1/mode") }),
             by,
             procedure: None,
         }),
@@ -61,16 +52,9 @@ pub fn parse(
     }
 }
 
-fn none<T>(fault: Fault, faults: &mut Vec<Fault>) -> Option<T> {
-    faults.push(fault);
-    None
-}
-
-type Checked<T> = Result<Option<T>, Fault>;
-
 fn target(fields: &Fields, faults: &mut Vec<Fault>) -> Option<Mode> {
     let kind = fields.kind().unwrap_or_else(|fault| none(fault, faults));
-    let node = fields.node().unwrap_or_else(|fault| none(fault, faults));
+    let node = fields.node("node").unwrap_or_else(|fault| none(fault, faults));
     let named = fields.value("node").is_some();
     match (kind?, node) {
         (ModeKind::Single, Some(node)) => Some(Mode::Single(node)),
@@ -84,73 +68,8 @@ fn target(fields: &Fields, faults: &mut Vec<Fault>) -> Option<Mode> {
     }
 }
 
-/// The revision that the caller saw: a strong tag as `status` gives it, quoted or not. `*` asks
-/// for nothing.
-fn if_match(headers: &HeaderMap) -> Checked<Revision> {
-    let Some(text) = single_header(headers, &IF_MATCH)? else { return Ok(None) };
-    let text = text.trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-    let digits = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit());
-    let revision = if digits { bare.parse().ok() } else { None };
-    match revision {
-        Some(revision) => Ok(Some(Revision(revision))),
-        None => Err(Fault::new("If-Match", "must be one revision, as the ETag of the status")),
-    }
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Checked<String> {
-    let Some(key) = single_header(headers, &IDEMPOTENCY_KEY)? else { return Ok(None) };
-    if key.is_empty() || IDEMPOTENCY_KEY_BYTES_MAX < key.len() {
-        let detail = format!("must have 1 to {IDEMPOTENCY_KEY_BYTES_MAX} bytes");
-        return Err(Fault::new("Idempotency-Key", detail));
-    }
-    Ok(Some(key.to_owned()))
-}
-
-fn single_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Fault> {
-    let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(Fault::new(name.as_str(), "given more than once"));
-    }
-    let text = value.to_str().map_err(|_| Fault::new(name.as_str(), "must be plain ASCII"))?;
-    Ok(Some(text))
-}
-
-/// The members of a JSON object as they came, doubled ones included: the last of two `kind`s
-/// must not win silently.
-struct Fields(Vec<(String, Value)>);
-
+// What only `PUT /v1/mode` has.
 impl Fields {
-    fn value(&self, name: &str) -> Option<&Value> {
-        // `null` is how some clients write "not given".
-        let found = self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value);
-        found.filter(|value| !value.is_null())
-    }
-
-    fn only_known_and_single(&self, faults: &mut Vec<Fault>) {
-        for (index, (name, _)) in self.0.iter().enumerate() {
-            if !FIELDS.contains(&name.as_str()) {
-                let short: String = name.chars().take(64).collect();
-                let detail = format!("unknown field; known are {}", FIELDS.join(", "));
-                faults.push(Fault::new(&short, detail));
-            } else if self.0[..index].iter().any(|(earlier, _)| earlier == name) {
-                faults.push(Fault::new(name, "given more than once"));
-            }
-        }
-    }
-
-    fn text(&self, name: &str) -> Checked<&str> {
-        match self.value(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(Fault::new(name, "must be a text")),
-        }
-    }
-
     fn kind(&self) -> Checked<ModeKind> {
         let expected = "must be cluster, single or maintenance";
         let Some(text) = self.text("kind")? else {
@@ -158,13 +77,6 @@ impl Fields {
         };
         let kind = ModeKind::ALL.into_iter().find(|kind| kind.as_str() == text);
         kind.map(Some).ok_or_else(|| Fault::new("kind", expected))
-    }
-
-    fn node(&self) -> Checked<NodeId> {
-        let node = self.text("node")?.map(str::parse).transpose();
-        node.map_err(|error: <NodeId as std::str::FromStr>::Err| {
-            Fault::new("node", error.to_string())
-        })
     }
 
     /// A text with a unit, or a number of seconds.
@@ -196,61 +108,14 @@ impl Fields {
             Some(_) => Err(Fault::new("wait", "must be drained or fenced")),
         }
     }
-
-    fn force(&self) -> Checked<bool> {
-        match self.value("force") {
-            None => Ok(None),
-            Some(Value::Bool(force)) => Ok(Some(*force)),
-            Some(_) => Err(Fault::new("force", "must be true or false")),
-        }
-    }
-
-    fn why(&self) -> Checked<Why> {
-        let Some(text) = self.text("why")? else { return Ok(None) };
-        Why::new(text).map(Some).ok_or_else(|| {
-            let detail = format!("must be 1 to {WHY_BYTES_MAX} bytes without control characters");
-            Fault::new("why", detail)
-        })
-    }
-
-    /// The same command written another way (order, white space) has the same digest.
-    fn digest(&self) -> String {
-        let mut members: Vec<&(String, Value)> = self.0.iter().collect();
-        members.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut hash = Sha256::new();
-        hash.update(b"PUT /v1/mode");
-        for (name, value) in members {
-            hash.update(format!("\n{name}={value}"));
-        }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Fields;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object such as {\"kind\":\"maintenance\"}")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Fields(members))
-            }
-        }
-        deserializer.deserialize_map(Members)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Why;
+    use crate::model::Revision;
+    use crate::model::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 
     fn by() -> Caller {
         Caller { uid: 0, name: "root".into(), pid: None }

@@ -3,6 +3,8 @@
 //! The gateway bounds every call, but a gateway that hangs bounds nothing: so short calls have a
 //! time-out, and during long ones the gateway is asked now and then whether it still answers.
 
+mod procedures;
+
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;

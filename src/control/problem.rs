@@ -26,6 +26,10 @@ pub enum Code {
     LostRace,
     SwitchInProgress,
     ProcedureRuns,
+    NoProcedure,
+    AnotherProcedure,
+    AnswersNothing,
+    WhyMissing,
     Superseded,
     FenceIncomplete,
     JournalDegraded,
@@ -35,7 +39,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::BadRequest,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -50,6 +54,10 @@ impl Code {
         Self::LostRace,
         Self::SwitchInProgress,
         Self::ProcedureRuns,
+        Self::NoProcedure,
+        Self::AnotherProcedure,
+        Self::AnswersNothing,
+        Self::WhyMissing,
         Self::Superseded,
         Self::FenceIncomplete,
         Self::JournalDegraded,
@@ -74,6 +82,10 @@ impl Code {
             Self::LostRace => "lost_race",
             Self::SwitchInProgress => "switch_in_progress",
             Self::ProcedureRuns => "procedure_runs",
+            Self::NoProcedure => "no_procedure",
+            Self::AnotherProcedure => "another_procedure",
+            Self::AnswersNothing => "answers_nothing",
+            Self::WhyMissing => "why_missing",
             Self::Superseded => "superseded",
             Self::FenceIncomplete => "fence_incomplete",
             Self::JournalDegraded => "journal_degraded",
@@ -85,7 +97,7 @@ impl Code {
 
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::WhyMissing => StatusCode::BAD_REQUEST,
             Self::NotFound | Self::UnknownNode => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAllowed => StatusCode::FORBIDDEN,
@@ -95,10 +107,13 @@ impl Code {
             | Self::Refused
             | Self::SwitchInProgress
             | Self::ProcedureRuns
+            | Self::NoProcedure
+            | Self::AnotherProcedure
             | Self::Superseded => StatusCode::CONFLICT,
             // Not 408: that says that the *request* came too slowly, and invites a silent retry.
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::LostRace => StatusCode::PRECONDITION_FAILED,
+            Self::AnswersNothing => StatusCode::PRECONDITION_REQUIRED,
             Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Busy | Self::JournalDegraded | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::FenceIncomplete | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -121,6 +136,10 @@ impl Code {
             Self::LostRace => "Somebody was faster",
             Self::SwitchInProgress => "Another switch is still running",
             Self::ProcedureRuns => "A procedure runs",
+            Self::NoProcedure => "No procedure runs",
+            Self::AnotherProcedure => "Another procedure runs",
+            Self::AnswersNothing => "A choice must say what it answers",
+            Self::WhyMissing => "A reason is missing",
             Self::Superseded => "Another switch took over",
             Self::FenceIncomplete => "Not every worker confirmed the new routes",
             Self::JournalDegraded => "The journal cannot be written",
@@ -179,6 +198,22 @@ pub struct Problem {
     /// The mode that won, is being switched to, or is in force, where it matters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<ModeDoc>,
+    /// The phase and revision that a choice answered, where they have passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<StandDoc>,
+    /// Where the procedure stands instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<StandDoc>,
+    /// Id of the procedure that runs, where it is in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub procedure: Option<u64>,
+}
+
+/// How far a procedure is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandDoc {
+    pub phase: String,
+    pub revision: u64,
 }
 
 /// One thing wrong with a request.
@@ -202,6 +237,9 @@ impl Problem {
             faults: Vec::new(),
             revision: None,
             mode: None,
+            given: None,
+            now: None,
+            procedure: None,
         }
     }
 

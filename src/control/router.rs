@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use tokio::sync::OwnedSemaphorePermit;
@@ -18,11 +18,12 @@ use super::duration::{parse_duration, show_duration};
 use super::peer::Peer;
 use super::problem::{Code, Fault, Problem};
 use super::query::Query;
+use super::route::Route;
 use super::seats::{Busy, Seat};
 use super::server::Server;
 use super::wait::{Condition, Waited, wait};
 use super::wire::{HistoryDoc, NodesDoc, StatusDoc, SwitchDoc, WaitDoc};
-use super::{change, events, users};
+use super::{change, events, procedures, users};
 use crate::engine::{After, Caller, Commands, SwitchCommand, SwitchError, SwitchReply};
 use crate::model::limits::{
     CONTROL_BODY_BYTES_MAX, HISTORY_MAX, HISTORY_SHOWN, WAIT_TIMEOUT, WAIT_TIMEOUT_MAX,
@@ -57,38 +58,6 @@ impl Admission {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
-    Status,
-    Nodes,
-    History,
-    Mode,
-    Wait,
-    Events,
-}
-
-impl Route {
-    fn of(path: &str) -> Option<Self> {
-        Some(match path {
-            "/v1/status" => Self::Status,
-            "/v1/nodes" => Self::Nodes,
-            "/v1/history" => Self::History,
-            "/v1/mode" => Self::Mode,
-            "/v1/wait" => Self::Wait,
-            "/v1/events" => Self::Events,
-            _ => return None,
-        })
-    }
-
-    const fn allows(self) -> &'static str {
-        match self {
-            Self::Status | Self::Nodes | Self::History => "GET, HEAD",
-            Self::Wait | Self::Events => "GET",
-            Self::Mode => "PUT",
-        }
-    }
-}
-
 /// Answers one request; never fails, since a problem is an answer too.
 ///
 /// A change has a task of its own from this very call on, before anything is waited for: hyper drops
@@ -98,7 +67,7 @@ pub fn answer<E: Commands>(
     admission: &Admission,
     request: Request<Incoming>,
 ) -> impl Future<Output = Response<Body>> + use<E> {
-    let changes = request.method() == Method::PUT;
+    let changes = changes(&request);
     let answered = answered(server.clone(), admission.clone(), request);
     let task = |answered| server.tasks.spawn(answered);
     let answering = if changes { Either::Left(task(answered)) } else { Either::Right(answered) };
@@ -108,6 +77,10 @@ pub fn answer<E: Commands>(
             Either::Right(answered) => answered.await,
         }
     }
+}
+
+fn changes(request: &Request<Incoming>) -> bool {
+    request.method() == Method::PUT || request.method() == Method::POST
 }
 
 async fn answered<E: Commands>(
@@ -128,15 +101,16 @@ async fn answered<E: Commands>(
     answered.unwrap_or_else(|problem| answer::problem(&problem))
 }
 
-fn unknown_ending() -> Problem {
+pub(super) fn unknown_ending() -> Problem {
     Problem::new(Code::Internal, "the command was begun; whether it ended is not known")
         .with_remedy("look at the status and at the gateway's log")
 }
 
 /// A caller without a role learns nothing; that it tried a change is audited all the same.
 async fn stranger(peer: &Peer, request: &Request<Incoming>) -> Outcome<Response<Body>> {
-    if request.method() == Method::PUT {
-        Attempt::begin(caller(peer).await, "PUT").ended(Code::NotAllowed.as_str());
+    if changes(request) {
+        let what = request.method().as_str();
+        Attempt::begin(caller(peer).await, what).ended(Code::NotAllowed.as_str());
     }
     let detail = format!("user {} has no role on this control socket", peer.uid);
     Err(Box::new(
@@ -150,20 +124,24 @@ async fn route<E: Commands>(
     (peer, role, seat): (Peer, Role, Arc<Seat>),
     request: Request<Incoming>,
 ) -> Outcome<Response<Body>> {
-    let Some(route) = Route::of(request.uri().path()) else {
-        let known = "/v1/status, /v1/mode, /v1/nodes, /v1/wait, /v1/events, /v1/history";
-        let detail = format!("there is no {}", request.uri().path());
-        let problem = Problem::new(Code::NotFound, detail);
-        return Err(Box::new(problem.with_remedy(format!("the resources are {known}"))));
-    };
+    let route = Route::of(request.uri().path())?;
     if !route.allows().split(", ").any(|method| method == request.method().as_str()) {
         return Ok(answer::method_not_allowed(route.allows()));
     }
     let query = request.uri().query();
+    let asker = Asker { peer: &peer, role, seat: &seat };
     // A change has not asked before its body is there; those who listen are counted by themselves.
-    let _answering = match route {
-        Route::Status | Route::Nodes | Route::History => Some(seat.answers()),
-        Route::Mode | Route::Wait | Route::Events => None,
+    let _answering = match &route {
+        Route::Status | Route::Nodes | Route::History | Route::Plan | Route::Procedure(_) => {
+            Some(seat.answers())
+        }
+        Route::Procedures if !changes(&request) => Some(seat.answers()),
+        Route::Procedures
+        | Route::Mode
+        | Route::Wait
+        | Route::Events
+        | Route::Choice(..)
+        | Route::Include(_) => None,
     };
     match route {
         Route::Status => {
@@ -179,7 +157,36 @@ async fn route<E: Commands>(
         Route::History => history(server, query).await,
         Route::Wait => waited(server, &seat, query).await,
         Route::Events => listen(server, &seat, query),
-        Route::Mode => switch(server, (&peer, role, &seat), request).await,
+        Route::Mode => switch(server, asker, request).await,
+        Route::Plan => procedures::plan(server, query).await,
+        Route::Procedures if changes(&request) => procedures::begin(server, asker, request).await,
+        Route::Procedures => procedures::list(server, query).await,
+        Route::Procedure(id) => procedures::one(server, id, query).await,
+        Route::Choice(id, verb) => procedures::choose(server, asker, (id, verb), request).await,
+        Route::Include(node) => procedures::include(server, asker, &node, request).await,
+    }
+}
+
+/// Who asks, and where it sits.
+#[derive(Clone, Copy)]
+pub(super) struct Asker<'a> {
+    peer: &'a Peer,
+    role: Role,
+    pub(super) seat: &'a Arc<Seat>,
+}
+
+impl Asker<'_> {
+    /// Who wants to change something, if it may: who may not cannot even make us read a body.
+    pub(super) async fn operator(&self, what: &str) -> Outcome<(Caller, Attempt)> {
+        let by = caller(self.peer).await;
+        let attempt = Attempt::begin(by.clone(), what);
+        if self.role == Role::Operator {
+            return Ok((by, attempt));
+        }
+        attempt.ended(Code::NotAllowed.as_str());
+        let detail = format!("{} is a {} and may not change anything", by.name, self.role.as_str());
+        let problem = Problem::new(Code::NotAllowed, detail);
+        Err(Box::new(problem.with_remedy("ask an operator of this gateway")))
     }
 }
 
@@ -191,8 +198,10 @@ async fn history<E: Commands>(server: &Server<E>, query: Option<&str>) -> Outcom
         return Err(Box::new(Problem::bad_request(vec![Fault::new("limit", what)])));
     }
     let entries = server.engine.history(limit).await;
+    let mut procedures = server.engine.procedures(None).await;
+    procedures.truncate(limit);
     let revision = server.engine.status().await.revision;
-    Ok(answer::document(revision, &HistoryDoc::new(revision, &entries)))
+    Ok(answer::document(revision, &HistoryDoc::new(revision, &entries, &procedures)))
 }
 
 fn listen<E: Commands>(
@@ -285,21 +294,13 @@ fn wait_parameters(query: &Query) -> Outcome<(Condition, Duration)> {
     }
 }
 
-/// Reads, checks and makes a switch. The role comes first: who may not change anything cannot
-/// make us read a body either.
+/// Reads, checks and makes a switch.
 async fn switch<E: Commands>(
     server: &Arc<Server<E>>,
-    (peer, role, seat): (&Peer, Role, &Arc<Seat>),
+    asker: Asker<'_>,
     request: Request<Incoming>,
 ) -> Outcome<Response<Body>> {
-    let by = caller(peer).await;
-    let attempt = Attempt::begin(by.clone(), "PUT /v1/mode");
-    if role != Role::Operator {
-        attempt.ended(Code::NotAllowed.as_str());
-        let detail = format!("{} is a {} and may not change the mode", by.name, role.as_str());
-        let problem = Problem::new(Code::NotAllowed, detail);
-        return Err(Box::new(problem.with_remedy("ask an operator of this gateway")));
-    }
+    let (by, attempt) = asker.operator("PUT /v1/mode").await?;
     let command = match read_command(server, request, by).await {
         Ok(command) => command,
         Err(problem) => {
@@ -307,7 +308,7 @@ async fn switch<E: Commands>(
             return Err(problem);
         }
     };
-    let _changing = seat.changes();
+    let _changing = asker.seat.changes();
     let seen = server.engine.status().await.revision;
     let switched = run(server, attempt, command, seen).await;
     match switched {
@@ -322,13 +323,22 @@ async fn read_command<E: Commands>(
     request: Request<Incoming>,
     by: Caller,
 ) -> Outcome<SwitchCommand> {
-    Query::parse(request.uri().query(), &[])?;
-    let (head, body) = request.into_parts();
-    let body = read(body, server.settings.bounds.read_timeout).await?;
-    change::parse(&head.headers, &body, server.settings.drain_timeout, by)
+    let (headers, body) = read(server, request).await?;
+    change::parse(&headers, &body, server.settings.drain_timeout, by)
 }
 
-async fn read(body: Incoming, limit: Duration) -> Outcome<Bytes> {
+/// What a change says: it has no query, and its body is whole.
+pub(super) async fn read<E: Commands>(
+    server: &Server<E>,
+    request: Request<Incoming>,
+) -> Outcome<(HeaderMap, Bytes)> {
+    Query::parse(request.uri().query(), &[])?;
+    let (head, body) = request.into_parts();
+    let body = read_body(body, server.settings.bounds.read_timeout).await?;
+    Ok((head.headers, body))
+}
+
+async fn read_body(body: Incoming, limit: Duration) -> Outcome<Bytes> {
     let too_large = || {
         let detail = format!("the body has more than {CONTROL_BODY_BYTES_MAX} bytes");
         Problem::new(Code::BodyTooLarge, detail)
@@ -357,7 +367,8 @@ async fn run<E: Commands>(
     command: SwitchCommand,
     seen: Revision,
 ) -> Option<Result<SwitchReply, SwitchError>> {
-    attempt.asks(&command, seen);
+    let forced = if command.force.is_some() { " by force" } else { "" };
+    attempt.asks(format!("mode {}{forced}", command.target), command.why.as_ref(), seen);
     let engine = server.engine.clone();
     let switched = server.given_up.run_until_cancelled(engine.switch(command)).await?;
     attempt.ended(match &switched {

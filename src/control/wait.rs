@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::{Commands, Event, Status};
 use crate::model::limits::WAIT_POLL;
 use crate::model::{Mode, ModeKind, NodeId, NodeRole, NodeState};
+use crate::procedure::{Kind, Outcome, Phase, Road, View};
 
 /// What can be waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +25,9 @@ pub enum Condition {
         node: NodeId,
         is: NodeCondition,
     },
-    /// Of a procedure.
-    Phase(String),
+    /// The procedure that runs is in this phase.
+    Phase(Phase),
+    /// The last procedure came to the end that it was begun for.
     ProcedureDone,
 }
 
@@ -41,7 +43,7 @@ pub enum NodeCondition {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no condition: write mode=cluster, mode=single[:NODE], mode=maintenance, \
-     node=NODE:ready, node=NODE:down or node=NODE:drained"
+     node=NODE:ready, node=NODE:down, node=NODE:drained, phase=PHASE or procedure=done"
 )]
 pub struct InvalidCondition(String);
 
@@ -81,7 +83,7 @@ impl FromStr for Condition {
                 };
                 Ok(Self::Node { node: node.parse().map_err(|_| invalid())?, is })
             }
-            "phase" if is.parse::<NodeId>().is_ok() => Ok(Self::Phase(is.to_owned())),
+            "phase" => is.parse().map(Self::Phase).map_err(|_| invalid()),
             "procedure" if is == "done" => Ok(Self::ProcedureDone),
             _ => Err(invalid()),
         }
@@ -123,9 +125,8 @@ impl Condition {
         match self {
             Self::Mode { kind, node } => judge_mode(*kind, node.as_ref(), status),
             Self::Node { node, is } => judge_node(node, *is, status),
-            Self::Phase(_) | Self::ProcedureDone => {
-                Verdict::Never("no procedure runs: there are none yet".to_owned())
-            }
+            Self::Phase(phase) => judge_phase(*phase, status),
+            Self::ProcedureDone => judge_done(status),
         }
     }
 }
@@ -169,6 +170,52 @@ fn judge_node(node: &NodeId, is: NodeCondition, status: &Status) -> Verdict {
         }
     };
     if met { Verdict::Met } else { Verdict::NotYet }
+}
+
+fn judge_done(status: &Status) -> Verdict {
+    let Some(view) = status.procedure.as_ref().map(|shown| &shown.view) else {
+        return Verdict::Never("no procedure was ever begun".to_owned());
+    };
+    match view.outcome {
+        None => Verdict::NotYet,
+        Some(Outcome::Completed) => Verdict::Met,
+        Some(Outcome::RolledBack | Outcome::Aborted) => Verdict::Never(over(view)),
+    }
+}
+
+/// A phase that it has passed, or that is on none of its roads, does not come.
+fn judge_phase(phase: Phase, status: &Status) -> Verdict {
+    let Some(view) = status.procedure.as_ref().map(|shown| &shown.view) else {
+        return Verdict::Never("no procedure was ever begun".to_owned());
+    };
+    if view.phase == phase {
+        return Verdict::Met;
+    }
+    if view.outcome.is_some() {
+        return Verdict::Never(over(view));
+    }
+    let at = |phase: Phase| view.road_ahead.iter().position(|other| *other == phase);
+    let (procedure, now) = (format!("{} {}", view.kind, view.id), view.phase);
+    match (at(phase), at(now)) {
+        (Some(wanted), Some(is)) if wanted < is => {
+            Verdict::Never(format!("{procedure} is past it, in phase {now}"))
+        }
+        // From a detour it comes back to the road's begin.
+        (Some(_), _) => Verdict::NotYet,
+        // It may yet turn to another road, or take a detour, if somebody says so.
+        (None, _) if view.road == Road::Forward && elsewhere(view, phase) => Verdict::NotYet,
+        (None, _) => Verdict::Never(format!("{procedure} has no phase {phase} before it")),
+    }
+}
+
+fn elsewhere(view: &View, phase: Phase) -> bool {
+    let detour = view.kind == Kind::Maintenance && phase == Phase::StartFirst;
+    detour || view.kind.phases(Road::Back).contains(&phase)
+}
+
+fn over(view: &View) -> String {
+    let outcome = view.outcome.map_or("", Outcome::as_str);
+    format!("the last procedure, {} {}, is over: {outcome}", view.kind, view.id)
 }
 
 fn unknown(node: &NodeId, status: &Status) -> Verdict {
@@ -226,8 +273,10 @@ async fn something_happened(events: &mut Option<Receiver<Event>>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::engine::{BackNode, BeforeDoubt, JournalState, RunningSwitch};
+    use crate::engine::{BackNode, BeforeDoubt, JournalState, RunningSwitch, Shown};
     use crate::model::{Generation, Revision, Timestamp, Weight};
 
     fn node(id: &str, role: NodeRole) -> BackNode {
@@ -307,7 +356,7 @@ mod tests {
             "node=n1:ready",
             "node=n1:down",
             "node=n1:drained",
-            "phase=backup",
+            "phase=back-up",
             "procedure=done",
         ] {
             assert_eq!(text.parse::<Condition>().expect(text).to_string(), text);
@@ -318,6 +367,7 @@ mod tests {
         for text in ["node=N1:down", "node=n1:asleep", "phase=", "procedure=x", "mode=single:"] {
             assert!(text.parse::<Condition>().is_err(), "{text}");
         }
+        assert!("phase=backup".parse::<Condition>().is_err(), "it is called back-up");
     }
 
     #[test]
@@ -351,6 +401,78 @@ mod tests {
             assert!(matches!(judge(condition, &status), Verdict::Never(_)), "{condition}");
         }
         assert_eq!(judge("node=w1:drained", &status), Verdict::Met);
+    }
+
+    fn with_procedure(
+        (kind, road): (Kind, Road),
+        phase: Phase,
+        outcome: Option<Outcome>,
+    ) -> Status {
+        let view = View {
+            id: 5,
+            kind,
+            road,
+            phase,
+            since: Timestamp::from_millis(0),
+            limit: None,
+            overdue: false,
+            closed_too_long: false,
+            stamp: 6,
+            first: "n1".parse().expect("a legal id"),
+            auto: false,
+            hold: None,
+            does: String::new(),
+            road_ahead: kind.phases(road).to_vec(),
+            next: kind.next(road, phase),
+            waiting_for: vec![],
+            evidence: vec![],
+            objections: vec![],
+            choices: vec![],
+            jobs: vec![],
+            outcome,
+        };
+        let (taken, output, logs) = (Timestamp::from_millis(0), None, vec![]);
+        let shown = Shown { taken, view, output, logs };
+        Status { procedure: Some(Arc::new(shown)), ..status(Mode::Maintenance) }
+    }
+
+    fn never(condition: &str, status: &Status) -> bool {
+        matches!(judge(condition, status), Verdict::Never(_))
+    }
+
+    #[test]
+    fn a_phase_is_met_while_it_lasts_and_does_not_come_again_on_its_road() {
+        assert!(never("phase=stop", &status(Mode::Cluster)), "none was begun");
+        let forward = (Kind::Upgrade, Road::Forward);
+        let running = with_procedure(forward, Phase::Update, None);
+        assert_eq!(judge("phase=update", &running), Verdict::Met);
+        assert_eq!(judge("phase=lower", &running), Verdict::NotYet);
+        assert_eq!(judge("phase=restore", &running), Verdict::NotYet, "a rollback leads there");
+        assert!(never("phase=stop", &running), "it is past that");
+        assert!(never("phase=work", &running), "no upgrade has it");
+        let back = with_procedure((Kind::Upgrade, Road::Back), Phase::Restore, None);
+        assert!(never("phase=update", &back));
+        assert_eq!(judge("phase=revert", &back), Verdict::NotYet);
+        let detour = with_procedure((Kind::Maintenance, Road::Forward), Phase::StartFirst, None);
+        assert_eq!(judge("phase=narrow", &detour), Verdict::NotYet);
+        assert_eq!(judge("phase=start-first", &detour), Verdict::Met);
+        let over = with_procedure(forward, Phase::Done, Some(Outcome::Completed));
+        assert!(never("phase=lower", &over));
+    }
+
+    #[test]
+    fn a_procedure_is_done_when_it_came_to_the_end_that_it_was_begun_for() {
+        let done = |road, phase, outcome| {
+            judge("procedure=done", &with_procedure((Kind::Upgrade, road), phase, outcome))
+        };
+        assert!(never("procedure=done", &status(Mode::Cluster)));
+        assert_eq!(done(Road::Forward, Phase::Lower, None), Verdict::NotYet);
+        assert_eq!(done(Road::Forward, Phase::Done, Some(Outcome::Completed)), Verdict::Met);
+        for (road, outcome) in [(Road::Back, Outcome::RolledBack), (Road::Abort, Outcome::Aborted)]
+        {
+            let verdict = done(road, Phase::Done, Some(outcome));
+            assert!(matches!(verdict, Verdict::Never(why) if why.contains(outcome.as_str())));
+        }
     }
 
     #[test]

@@ -14,16 +14,19 @@ use drawspan::control::{Access, Bounds, ControlListener, Settings, SocketError, 
 use drawspan::engine::{
     Acknowledged, After, BackNode, BeforeDoubt, BeginCommand, ChoiceCommand, Commands, Event,
     EventKind, HistoryEnding, HistoryEntry, JournalState, NodeLeft, PastProcedure, Plan,
-    PlanCommand, ProcedureError, ProcedureReply, Status, SwitchCommand, SwitchError, SwitchReply,
-    WaitFor,
+    PlanCommand, ProcedureError, ProcedureReply, Shown, Status, SwitchCommand, SwitchError,
+    SwitchReply, WaitFor,
 };
 use drawspan::model::{Generation, Mode, NodeId, NodeRole, NodeState, Revision, Timestamp, Weight};
+use drawspan::procedure::View;
 use drawspan::telemetry::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, broadcast};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use crate::played::Played;
 
 /// What the stand-in does with a switch.
 #[derive(Clone, Debug)]
@@ -46,6 +49,7 @@ struct Inner {
     live: broadcast::Sender<Event>,
     asked: Mutex<Vec<SwitchCommand>>,
     past: Mutex<Vec<HistoryEntry>>,
+    procedure: Mutex<Played>,
     gate: Semaphore,
     /// Without a permit, no look at the status is answered.
     awake: Semaphore,
@@ -71,6 +75,7 @@ impl Fake {
             live: broadcast::Sender::new(64),
             asked: Mutex::default(),
             past: Mutex::default(),
+            procedure: Mutex::default(),
             gate: Semaphore::new(0),
             awake: Semaphore::new(1),
             looks: AtomicUsize::new(0),
@@ -81,6 +86,20 @@ impl Fake {
 
     pub fn with_status<T>(&self, change: impl FnOnce(&mut Status) -> T) -> T {
         change(&mut locked(&self.0.status))
+    }
+
+    /// The procedures that it plays.
+    pub fn with_procedure<T>(&self, change: impl FnOnce(&mut Played) -> T) -> T {
+        change(&mut locked(&self.0.procedure))
+    }
+
+    /// Shows a procedure as this view has it.
+    pub fn show(&self, view: View) {
+        let taken = Timestamp::from_millis(1_763_800_000_000);
+        let (output, logs) = (None, vec![]);
+        self.with_status(|status| {
+            status.procedure = Some(Arc::new(Shown { taken, view, output, logs }));
+        });
     }
 
     pub fn happened(&self, revision: u64, kind: EventKind) {
@@ -220,20 +239,26 @@ impl Commands for Fake {
         (kept.iter().filter(wanted).cloned().collect(), live)
     }
 
-    async fn plan(&self, _: PlanCommand) -> Result<Plan, ProcedureError> {
-        Err(ProcedureError::Stopping)
+    async fn plan(&self, command: PlanCommand) -> Result<Plan, ProcedureError> {
+        self.with_procedure(|played| played.plan(&command))
     }
 
-    async fn begin(&self, _: BeginCommand) -> Result<ProcedureReply, ProcedureError> {
-        Err(ProcedureError::Stopping)
+    async fn begin(&self, command: BeginCommand) -> Result<ProcedureReply, ProcedureError> {
+        self.0.begun.fetch_add(1, Ordering::SeqCst);
+        if matches!(self.0.script, Script::Hold) {
+            self.0.gate.acquire().await.expect("never closed").forget();
+        }
+        let reply = self.with_status(|status| locked(&self.0.procedure).begin(command, status));
+        self.0.ended.fetch_add(1, Ordering::SeqCst);
+        reply
     }
 
-    async fn choose(&self, _: ChoiceCommand) -> Result<ProcedureReply, ProcedureError> {
-        Err(ProcedureError::NoneRuns)
+    async fn choose(&self, command: ChoiceCommand) -> Result<ProcedureReply, ProcedureError> {
+        self.with_status(|status| locked(&self.0.procedure).choose(command, status))
     }
 
-    async fn procedures(&self, _: Option<u64>) -> Vec<PastProcedure> {
-        Vec::new()
+    async fn procedures(&self, id: Option<u64>) -> Vec<PastProcedure> {
+        self.with_procedure(|played| played.past(id))
     }
 
     async fn history(&self, limit: usize) -> Vec<HistoryEntry> {

@@ -43,7 +43,7 @@ async fn a_wait_that_cannot_be_met_or_was_not_met_says_which() {
     let gateway = Gateway::start(Fake::new()).await;
     let client = gateway.client();
     let hour = Duration::from_secs(3600);
-    for condition in ["node=n9:ready", "mode=single:n9", "phase=backup", "procedure=done"] {
+    for condition in ["node=n9:ready", "mode=single:n9", "phase=back-up", "procedure=done"] {
         let error = client.wait(condition, hour).await.expect_err(condition);
         assert_eq!(code(error), "can_never_be_met", "{condition}");
     }

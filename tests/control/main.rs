@@ -5,5 +5,7 @@ mod company;
 mod ending;
 mod harness;
 mod listening;
+mod played;
+mod procedures;
 mod roles;
 mod verbs;

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{BackNode, HistoryEntry, JournalState, MustRestart, RunningSwitch, Status};
+use super::{ExcludedDoc, PastProcedureDoc, ProcedureDoc};
+use crate::engine::{
+    BackNode, HistoryEntry, JournalState, MustRestart, PastProcedure, RunningSwitch, Status,
+};
 use crate::model::{Mode, Revision, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +74,12 @@ pub struct StatusDoc {
     /// Nodes that must be restarted before they carry traffic beside, or after, another one.
     #[serde(default)]
     pub must_restart: Vec<MustRestartDoc>,
+    /// The procedure that runs, or was the last one; absent where there never was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub procedure: Option<ProcedureDoc>,
+    /// Nodes that are left out of every table until they are included again.
+    #[serde(default)]
+    pub excluded: Vec<ExcludedDoc>,
     pub warnings: Vec<String>,
     pub nodes: Vec<NodeDoc>,
     pub listen: Vec<String>,
@@ -138,11 +147,13 @@ pub struct NodesDoc {
     pub nodes: Vec<NodeDoc>,
 }
 
-/// `GET /v1/history`: the last switches, the youngest first.
+/// `GET /v1/history`: the last switches and procedures, the youngest first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HistoryDoc {
     pub revision: u64,
     pub history: Vec<PastSwitchDoc>,
+    #[serde(default)]
+    pub procedures: Vec<PastProcedureDoc>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -154,6 +165,9 @@ pub struct PastSwitchDoc {
     pub to: ModeDoc,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Id of the procedure that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub procedure: Option<u64>,
     pub forced: bool,
     /// Did it come to its end? Not where it runs, was superseded or interrupted.
     pub finished: bool,
@@ -188,6 +202,8 @@ impl From<&Status> for StatusDoc {
             journal_detail,
             sick_workers: status.unfenced_workers.clone(),
             must_restart: status.must_restart.iter().map(MustRestartDoc::from).collect(),
+            procedure: status.procedure.as_deref().map(ProcedureDoc::from),
+            excluded: status.excluded.iter().map(ExcludedDoc::from).collect(),
             warnings: status.warnings.clone(),
             nodes: status.nodes.iter().map(NodeDoc::from).collect(),
             listen: status.listen.iter().map(ToString::to_string).collect(),
@@ -255,7 +271,7 @@ impl From<&Status> for NodesDoc {
 }
 
 impl HistoryDoc {
-    pub fn new(revision: Revision, entries: &[HistoryEntry]) -> Self {
+    pub fn new(revision: Revision, entries: &[HistoryEntry], procedures: &[PastProcedure]) -> Self {
         let past = |entry: &HistoryEntry| PastSwitchDoc {
             revision: entry.revision.0,
             at: entry.at.to_string(),
@@ -263,10 +279,13 @@ impl HistoryDoc {
             from: entry.from.as_ref().map_or_else(ModeDoc::unknown, ModeDoc::from),
             to: (&entry.to).into(),
             why: entry.why.clone(),
+            procedure: entry.procedure,
             forced: entry.forced,
             finished: entry.ending.is_finished(),
             ending: entry.ending.as_str().to_owned(),
         };
-        Self { revision: revision.0, history: entries.iter().map(past).collect() }
+        let history = entries.iter().map(past).collect();
+        let procedures = procedures.iter().map(PastProcedureDoc::from).collect();
+        Self { revision: revision.0, history, procedures }
     }
 }

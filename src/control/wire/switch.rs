@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ModeDoc;
 use crate::engine::{Acknowledged, NodeLeft, Objection, Replayed, SwitchReply};
+use crate::procedure;
 
 /// Body of `PUT /v1/mode`, as a client writes it.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -74,11 +75,23 @@ pub struct NodeLeftDoc {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectionDoc {
+    /// As `waive` names it; only in a procedure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     pub code: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     pub detail: String,
+    /// What an objection of this code means, for somebody who meets it for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meaning: Option<String>,
     pub remedy: String,
-    /// May `force` with a reason go over it?
+    /// May `force` with a reason go over it? Never in a procedure.
+    #[serde(default)]
     pub may_be_forced: bool,
+    /// May `waive` with a reason go over it, here and now? Only in a procedure.
+    #[serde(default)]
+    pub may_be_waived: bool,
 }
 
 /// Answer to `GET /v1/wait` where the condition is met.
@@ -136,10 +149,29 @@ impl From<&NodeLeft> for NodeLeftDoc {
 impl From<&Objection> for ObjectionDoc {
     fn from(objection: &Objection) -> Self {
         Self {
+            id: None,
             code: objection.code().to_owned(),
+            node: None,
             detail: objection.to_string(),
+            meaning: None,
             remedy: objection.remedy(),
             may_be_forced: objection.may_be_forced(),
+            may_be_waived: false,
+        }
+    }
+}
+
+impl From<&procedure::Objection> for ObjectionDoc {
+    fn from(objection: &procedure::Objection) -> Self {
+        Self {
+            id: Some(objection.id()),
+            code: objection.kind.code().to_owned(),
+            node: objection.node.as_ref().map(ToString::to_string),
+            detail: objection.detail.clone(),
+            meaning: Some(objection.kind.meaning().to_owned()),
+            remedy: objection.remedy.clone(),
+            may_be_forced: false,
+            may_be_waived: objection.waivable,
         }
     }
 }
