@@ -3,9 +3,7 @@
 use drawspan::model::{NodeState, Timestamp};
 use drawspan::procedure::{Facts, NodeFacts, NodeStatus, Reported};
 
-use super::world::{
-    BEFORE_RECENT, NOW, Node, OLD, RECENT, Runs, STALE, Setup, Version, World,
-};
+use super::world::{BEFORE_RECENT, NOW, Node, OLD, RECENT, Runs, STALE, Setup, Version, World};
 
 /// How one node is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -118,7 +118,7 @@ impl Moves<'_> {
         let procedure = &self.world.procedure;
         let facts = facts(self.setup, self.world, view);
         let event = digest(procedure, &facts);
-        rules::of_digest(self.setup, self.world, view, &facts, event.as_ref());
+        rules::of_digest(self.world, view, &facts, event.as_ref());
         if let Some(event) = event {
             let helps = !matches!(view, View::But(_, Seen::SaidStopped));
             let mut world = self.after(&event);
@@ -193,7 +193,16 @@ impl Moves<'_> {
                 }
                 let helps = match &choice {
                     Choice::Waive(objection) => objection.ends_with("w1"),
-                    _ => true,
+                    // None of these is needed where all goes well.
+                    Choice::Exclude(_) | Choice::ChangeFirst(_) | Choice::ChangeKeep(_) => false,
+                    Choice::Continue
+                    | Choice::Confirm
+                    | Choice::Retry
+                    | Choice::Rollback
+                    | Choice::Abort
+                    | Choice::Include(_)
+                    | Choice::StopAgain
+                    | Choice::Adopt => true,
                 };
                 self.push(Cause::Chose(view, choice), world, helps);
             }
@@ -249,6 +258,9 @@ impl Moves<'_> {
 
     /// Nodes move: as they should, by the operator's hand, or by themselves.
     fn nodes(&mut self) {
+        if !self.world.is_settled_in_time() {
+            return; // In which order things happen at once makes no difference.
+        }
         for at in 0..self.world.nodes.len() {
             let runs = self.world.nodes[at].now;
             match runs {
@@ -270,13 +282,28 @@ impl Moves<'_> {
 
     fn node_becomes(&mut self, at: usize, runs: Runs, helps: bool) {
         let mut world = self.world.clone();
-        become(&mut world, at, runs);
+        turn(&mut world, at, runs);
         self.push(Cause::Node(at, runs), world, helps);
+    }
+
+    /// Whoever has commands lets them do what they can.
+    fn commands_are_open(&self) -> bool {
+        let procedure = &self.world.procedure;
+        let will_run = procedure.hold.is_none() && procedure.nodes_changed.is_none();
+        let open = |job: &drawspan::procedure::Job| match &job.state {
+            JobState::Wanted => will_run,
+            JobState::Running { .. } => true,
+            JobState::Ended { .. } | JobState::Unknown { .. } => false,
+        };
+        procedure.jobs.iter().any(open)
     }
 
     /// Would an operator stop it by hand now?
     fn hand_stops(&self, at: usize) -> bool {
         let (procedure, node) = (&self.world.procedure, &self.world.nodes[at]);
+        if self.commands_are_open() {
+            return false;
+        }
         let first = node.id == procedure.first;
         let wrong = matches!(node.now, Runs::Up(version) if version != self.world.disk);
         let course = procedure.nodes[at].course;
@@ -301,6 +328,9 @@ impl Moves<'_> {
     /// Would an operator start it by hand now?
     fn hand_starts(&self, at: usize) -> bool {
         let (procedure, node) = (&self.world.procedure, &self.world.nodes[at]);
+        if self.commands_are_open() {
+            return false;
+        }
         let first = node.id == procedure.first;
         match procedure.phase {
             Phase::StartOthers | Phase::Lower => true,
@@ -353,6 +383,8 @@ impl Moves<'_> {
                 next.void = false;
             }
             (Phase::BackUp, Road::Forward) => {}
+            // Not before the procedure expects it: then nobody can know.
+            (Phase::Update, Road::Forward) if world.procedure.touched.is_none() => {}
             (Phase::Update, Road::Forward) => next.disk = Version::New,
             (Phase::Restore, Road::Back) => {
                 next.database = Version::Old;
@@ -365,7 +397,7 @@ impl Moves<'_> {
             (_, Road::Back) if repairs => next.disk = Version::Old,
             _ => {}
         }
-        if next != *world {
+        if next != *world && !self.commands_are_open() {
             self.push(Cause::DoneByHand, next, true);
         }
         let inside = matches!(phase, Phase::Work | Phase::Stop)
@@ -450,7 +482,7 @@ fn found_ways(work: &Work, number: u64) -> Vec<(FoundJob, bool)> {
     ]
 }
 
-pub fn become(world: &mut World, at: usize, runs: Runs) {
+pub fn turn(world: &mut World, at: usize, runs: Runs) {
     if let Runs::Starting(_) = runs {
         world.nodes[at].split = false;
     }
@@ -468,7 +500,7 @@ fn carry_out(world: &mut World, work: &Work) {
     let stop = |world: &mut World, which: &dyn Fn(&NodeId) -> bool| {
         for at in 0..world.nodes.len() {
             if which(&world.nodes[at].id) {
-                become(world, at, Runs::Stopped);
+                turn(world, at, Runs::Stopped);
             }
         }
     };
@@ -476,7 +508,7 @@ fn carry_out(world: &mut World, work: &Work) {
         for at in 0..world.nodes.len() {
             if which(&world.nodes[at].id) && world.nodes[at].now == Runs::Stopped {
                 let version = world.disk;
-                become(world, at, Runs::Starting(version));
+                turn(world, at, Runs::Starting(version));
             }
         }
     };

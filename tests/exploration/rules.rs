@@ -89,10 +89,9 @@ fn begun_once(was: &Procedure, is: &Procedure, cause: &Cause) {
         Cause::Chose(_, choice) => match choice {
             Choice::Retry | Choice::StopAgain | Choice::Include(_) => true,
             // These begin a phase, or a road.
-            Choice::Rollback
-            | Choice::Abort
-            | Choice::ChangeFirst(_)
-            | Choice::ChangeKeep(_) => true,
+            Choice::Rollback | Choice::Abort | Choice::ChangeFirst(_) | Choice::ChangeKeep(_) => {
+                true
+            }
             Choice::Continue
             | Choice::Confirm
             | Choice::Waive(_)

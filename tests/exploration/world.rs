@@ -168,12 +168,8 @@ impl Setup {
         let begin = self.begin();
         let runs =
             if self.kind == Kind::FirstStart { Runs::Stopped } else { Runs::Up(Version::Old) };
-        let node = |member: &Member| Node {
-            id: member.id.clone(),
-            now: runs,
-            seen: runs,
-            split: false,
-        };
+        let node =
+            |member: &Member| Node { id: member.id.clone(), now: runs, seen: runs, split: false };
         World {
             nodes: begin.members.iter().map(node).collect(),
             procedure: Procedure::new(1, begin, OLD),
