@@ -242,9 +242,7 @@ impl<'a> Look<'a> {
         }
         if known.is_ready(self.facts.now, enough) {
             if !self.procedure.is_ready_for_good(&known) {
-                return self
-                    .standing
-                    .wait(format!("{id}, which was told to stop, is seen to stay"));
+                return self.standing.wait(format!("{id} is ready still, after its stop"));
             }
             let what = format!("{id} is ready, {} times in a row", known.ready_in_a_row);
             return self.standing.proven(what, "probe", known.taken);
@@ -394,16 +392,17 @@ impl Procedure {
         Some(self.resumed.filter(|_| node.unproven).map_or(asked, |resumed| resumed.max(asked)))
     }
 
-    /// A node that was told to stop, and was not seen down, is ready only if it still is when a
-    /// refused port would have counted as down.
+    /// What was seen before a node went down proves nothing after it. One that was told to stop, and
+    /// was not seen down, is ready only if it still is when a refused port would have counted as down.
     fn is_ready_for_good(&self, known: &NodeFacts) -> bool {
-        let Some(node) = self.record(&known.id).filter(|node| node.course == Course::Stopping)
-        else {
-            return true;
-        };
-        let Some(asked) = node.stop_ended else { return false };
-        let enough = self.enough().down_after;
-        known.taken.is_some_and(|taken| enough <= taken.since(asked))
+        let (Some(node), Some(taken)) = (self.record(&known.id), known.taken) else { return false };
+        match node.course {
+            Course::Untouched | Course::CameBack | Course::Started => true,
+            Course::Down => node.down_at.is_none_or(|down| down < taken),
+            Course::Stopping => {
+                node.stop_ended.is_some_and(|asked| self.enough().down_after <= taken.since(asked))
+            }
+        }
     }
 
     pub(super) fn is_worker(&self, id: &NodeId) -> bool {

@@ -47,7 +47,9 @@ impl Procedure {
             node.course = Course::Stopping;
             node.stop_ended = (!by_command.contains(&node.id)).then_some(at);
         }
-        self.jobs.retain(|job| job.state != JobState::Wanted || !is_stop(&job.work));
+        let anew = |old: &Job| jobs.iter().any(|job| job.work == old.work);
+        let overtaken = |job: &Job| job.state == JobState::Wanted && is_stop(&job.work);
+        self.jobs.retain(|job| !anew(job) && !overtaken(job));
         if matches!(self.phase, Phase::StartOthers | Phase::StartFirst) {
             self.start_after(&back);
         }
