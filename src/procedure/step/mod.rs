@@ -134,6 +134,21 @@ impl Procedure {
         }
     }
 
+    /// A node whose turn to start had come may be starting, though its port is still refused: on the
+    /// way back it is stopped and seen down anew.
+    fn stop_what_may_start(&mut self) {
+        let may_start: Vec<NodeId> = self
+            .nodes
+            .iter()
+            .filter(|node| node.course == Course::Down)
+            .map(|node| node.id.clone())
+            .filter(|id| self.has_its_turn(id))
+            .collect();
+        for node in self.nodes.iter_mut().filter(|node| may_start.contains(&node.id)) {
+            node.course = Course::Stopping;
+        }
+    }
+
     /// A look at a backup that counts no more is not owed any more either.
     fn void_backup(&mut self) {
         self.backup = None;
@@ -158,6 +173,9 @@ impl Procedure {
     }
 
     fn take_road(&mut self, road: Road, at: Timestamp) {
+        if road == Road::Back {
+            self.stop_what_may_start();
+        }
         self.road = road;
         self.hold = None;
         // What was gone over on the way out says nothing about the way back.
