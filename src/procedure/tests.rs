@@ -181,7 +181,9 @@ impl Play {
     /// Does what is wanted, and all of it works.
     fn goes_well(&mut self) {
         self.wait(1);
-        let builds = if self.procedure.road == Road::Forward { "new" } else { "old" };
+        let upgrade = self.procedure.kind() == Kind::Upgrade;
+        let forward = self.procedure.road == Road::Forward;
+        let builds = if upgrade && forward { "new" } else { "old" };
         for node in self.procedure.nodes.clone() {
             let member = self.procedure.begin.member(&node.id).expect("it takes part");
             if member.address.is_none() {

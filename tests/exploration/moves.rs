@@ -305,7 +305,7 @@ impl Moves<'_> {
     }
 
     /// Whoever has commands lets them do what they can.
-    fn commands_are_open(&self) -> bool {
+    fn commands_are_open(&self, which: impl Fn(&Work) -> bool) -> bool {
         let procedure = &self.world.procedure;
         let will_run = procedure.hold.is_none() && procedure.nodes_changed.is_none();
         let open = |job: &drawspan::procedure::Job| match &job.state {
@@ -313,13 +313,13 @@ impl Moves<'_> {
             JobState::Running { .. } => true,
             JobState::Ended { .. } | JobState::Unknown { .. } => false,
         };
-        procedure.jobs.iter().any(open)
+        procedure.jobs.iter().any(|job| which(&job.work) && open(job))
     }
 
     /// Would an operator stop it by hand now?
     fn hand_stops(&self, at: usize) -> bool {
         let (procedure, node) = (&self.world.procedure, &self.world.nodes[at]);
-        if self.commands_are_open() {
+        if self.commands_are_open(|work| work.to_string().starts_with("stop")) {
             return false;
         }
         let first = node.id == procedure.first;
@@ -346,7 +346,7 @@ impl Moves<'_> {
     /// Would an operator start it by hand now?
     fn hand_starts(&self, at: usize) -> bool {
         let (procedure, node) = (&self.world.procedure, &self.world.nodes[at]);
-        if self.commands_are_open() {
+        if self.commands_are_open(|work| work.to_string().starts_with("start")) {
             return false;
         }
         let first = node.id == procedure.first;
@@ -418,7 +418,7 @@ impl Moves<'_> {
             }
             _ => {}
         }
-        if next != *world && !self.commands_are_open() {
+        if next != *world && !self.commands_are_open(|_| true) {
             self.push(Cause::DoneByHand, next, None);
         }
         let inside = matches!(phase, Phase::Work | Phase::Stop)

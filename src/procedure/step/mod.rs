@@ -160,16 +160,15 @@ impl Procedure {
         if let Some(record) = self.record_mut(node) {
             record.excluded = None;
         }
-        let known = |job: &Job| {
-            let its_own = job.work == Work::Start(node.clone());
-            its_own || (job.work == Work::StartOthers && job.state == JobState::Wanted)
-        };
         let needed = self.record(node).is_some_and(|record| self.needs_start(record));
-        if needed && !self.jobs.iter().any(known) {
-            let own = self.starts_of([node].into_iter());
-            let jobs = if own.is_empty() { self.starts_of_others() } else { own };
-            self.jobs.extend(jobs);
+        let own = Work::Start(node.clone());
+        if !needed || self.jobs.iter().any(|job| job.work == own || job.is_running()) {
+            return;
         }
+        let own = self.starts_of([node].into_iter());
+        let jobs = if own.is_empty() { self.starts_of_others() } else { own };
+        self.jobs.retain(|old| !jobs.iter().any(|job| job.work == old.work));
+        self.jobs.extend(jobs);
     }
 
     fn take_road(&mut self, road: Road, at: Timestamp) {
