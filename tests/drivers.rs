@@ -126,14 +126,15 @@ fn small_gateway(top: &Path, goes: bool) {
     let text = "echo begun; until [ -e \"$0/release\" ]; do sleep 0.02; done; echo done; exit 5";
     let prepared = runner(top).prepare(1, &script(top, text)).expect("prepared");
     let ticket = serde_json::to_vec(&prepared.ticket).expect("plain data");
+    fs::write(top.join("ticket.new"), ticket).expect("written");
+    fs::rename(top.join("ticket.new"), top.join("ticket")).expect("renamed");
     let _kept = if goes {
         prepared.go().expect("it begins");
+        fs::write(top.join("gone"), "").expect("written");
         None
     } else {
         Some(prepared)
     };
-    fs::write(top.join("ticket.new"), ticket).expect("written");
-    fs::rename(top.join("ticket.new"), top.join("ticket")).expect("renamed");
     loop {
         std::thread::park();
     }
@@ -142,7 +143,8 @@ fn small_gateway(top: &Path, goes: bool) {
 /// Starts the small gateway, and kills it when it has written the ticket.
 async fn killed_gateway(top: &Path, role: &str) -> Ticket {
     let mut gateway: Child = child(role, top).spawn().expect("it starts");
-    eventually("the ticket is written", async || top.join("ticket").exists()).await;
+    let last = if role == "go" { "gone" } else { "ticket" };
+    eventually("it is so far", async || top.join(last).exists()).await;
     gateway.kill().expect("our child");
     let status = gateway.wait().expect("our child");
     assert_eq!(status.signal(), Some(9), "it ended by itself");
@@ -176,7 +178,7 @@ async fn a_command_that_was_not_let_go_never_runs_once_its_gateway_has_died() {
     assert_eq!(runner.watch(1, &ticket).await, Outcome::NeverRan);
     assert_eq!(runner.find(1, None), Found::NeverRan);
     assert_eq!(output(&runner, 1), b"");
-    assert!(!runs(&ticket), "its supervisor stays");
+    eventually("its supervisor has ended", async || !runs(&ticket)).await;
     // Its number may be used again.
     assert_eq!(run(&runner, 1, &order(&["true"])).await, exited(0));
 }
@@ -332,7 +334,7 @@ async fn a_command_whose_supervisor_was_killed_runs_on_and_its_end_is_unknown() 
 async fn another_process_with_the_number_of_a_supervisor_is_not_taken_for_it() {
     let top = folder();
     let runner = runner(top.path());
-    let text = "echo $$ > $0/pid; sleep 600";
+    let text = "echo $$ > $0/pid; exec sleep 600";
     let ticket = begin(&runner, 1, &script(top.path(), text));
     let command = noted(top.path().join("pid")).await;
     eventually("it is noted", async || runner.path_of(1).join("child").exists()).await;
@@ -387,6 +389,61 @@ async fn only_the_last_folders_are_kept_and_those_that_are_needed() {
     assert_eq!(runner.watch(2, &ticket).await, exited(0));
     runner.prune(&[]).expect("removed");
     assert!(!there(2));
+}
+
+// --- killed at each step -------------------------------------------------------------------------
+
+/// Where a gateway may be killed, and whether its command begins all the same.
+#[cfg(feature = "failpoints")]
+const STEPS: [(&str, bool); 5] = [
+    ("drivers.folder_made", false),
+    ("drivers.folder_filled", false),
+    ("drivers.supervisor_started", false),
+    ("drivers.go", false),
+    ("drivers.gone", true),
+];
+
+#[cfg(feature = "failpoints")]
+#[tokio::test]
+async fn a_gateway_killed_at_any_step_leaves_a_command_that_ran_once_or_never() {
+    for (step, begins) in STEPS {
+        let top = folder();
+        let mut gateway = child("go", top.path());
+        gateway.env("DRAWSPAN_FAILPOINTS", format!("{step}=kill"));
+        let status = gateway.status().expect("it starts");
+        assert_eq!(status.signal(), Some(9), "{step}");
+        fs::write(top.path().join("release"), "").expect("written");
+        let ticket = fs::read(top.path().join("ticket"));
+        let ticket: Option<Ticket> =
+            ticket.ok().map(|ticket| serde_json::from_slice(&ticket).expect("a ticket"));
+        let runner = runner(top.path());
+        if begins {
+            let ticket = ticket.expect("it is written before the command is let go");
+            assert_eq!(runner.watch(1, &ticket).await, exited(5), "{step}");
+            continue;
+        }
+        eventually(step, async || runner.find(1, ticket.as_ref()) == Found::NeverRan).await;
+        let again = script(top.path(), "echo again");
+        assert_eq!(run(&runner, 1, &again).await, exited(0), "{step}");
+        assert_eq!(output(&runner, 1), b"again\n", "{step}");
+    }
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test]
+async fn a_supervisor_killed_before_it_noted_the_beginning_has_surely_run_nothing() {
+    for (step, ran, outcome) in [
+        ("supervisor.told", false, Outcome::NeverRan),
+        ("supervisor.begun", false, Outcome::Gone),
+        ("supervisor.ended", true, Outcome::Gone),
+    ] {
+        let top = folder();
+        let runner = runner(top.path());
+        let mut order = script(top.path(), "touch $0/ran");
+        order.env.insert("DRAWSPAN_FAILPOINTS".to_owned(), format!("{step}=kill"));
+        assert_eq!(run(&runner, 1, &order).await, outcome, "{step}");
+        assert_eq!(top.path().join("ran").exists(), ran, "{step}");
+    }
 }
 
 // --- a full disk ---------------------------------------------------------------------------------

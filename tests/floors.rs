@@ -19,6 +19,7 @@ const SIDEWAYS: &[(&str, &str, &str)] = &[
     ("config", "nocobase", "paths are checked as NocoBase's own router reads them"),
     ("config", "routing", "how requests are shared out is a setting"),
     ("drivers", "clock", "a result says when the command ended"),
+    ("drivers", "failpoint", "a crash at each of its steps is tested"),
     ("journal", "failpoint", "a crash at each of its steps is tested"),
     ("telemetry", "clock", "a scrape and a log line carry the time"),
     ("edge", "proxy", "a connection hands its requests on"),

@@ -19,10 +19,11 @@ use super::{limits, recover};
 use crate::config::{self, Config, GroupRole};
 use crate::control::{self, Access, ControlListener, Role, SocketError, UnknownGroup};
 use crate::dashboard::{self, Vitals};
+use crate::drivers::Runner;
 use crate::edge::{self, ListenError, Post, Slots, WorkerThread};
 use crate::engine::{
-    self, BeforeDoubt, Commands, Constants, EngineParts, EventKind, GuardedCalls, Handle,
-    JournalState, Standing,
+    self, BeforeDoubt, Commands, Constants, EngineParts, Equipment, EventKind, GuardedCalls,
+    Handle, JournalState, Standing,
 };
 use crate::fence::Line;
 use crate::health::{Health, SystemResolver};
@@ -194,7 +195,8 @@ fn compose(
     counts: Counts,
 ) -> Result<Gateway, StartError> {
     let Prepared { bound, nodes, metrics, access_log, notice, runtime } = prepared;
-    let publisher = Publisher::new(state.mode.clone(), nodes.clone(), &[]);
+    let left_out: Vec<_> = state.excluded.iter().map(|excluded| excluded.node.clone()).collect();
+    let publisher = Publisher::new(state.mode.clone(), nodes.clone(), &left_out);
     let vitals = vitals(&state, metrics, &publisher);
     let entered = runtime.enter();
     let (stop_control, stop_rest) = (CancellationToken::new(), CancellationToken::new());
@@ -229,6 +231,7 @@ fn compose(
         metrics: vitals.metrics.clone(),
         liveness: vitals.liveness.clone(),
         guarded: state.guarded,
+        equipment: equipment(&config),
     };
     let (handle, engine) = engine::engine(engine_parts, constants);
     let tasks = TaskTracker::new();
@@ -260,6 +263,16 @@ fn compose(
         control,
         _state_dir: state_dir,
     })
+}
+
+fn equipment(config: &Config) -> Equipment {
+    Equipment {
+        runner: Runner::new(config.state_dir.join("commands")),
+        nodes: config.nodes.clone(),
+        drivers: config.drivers.clone(),
+        procedures: config.procedures.clone(),
+        drain: config.timeouts.drain,
+    }
 }
 
 fn vitals(state: &State, metrics: Metrics, publisher: &Publisher) -> Vitals {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{DriverError, Ending, Order, Ticket};
-use crate::clock;
+use crate::{clock, failpoint};
 
 /// Longer than any result: a reason is cut.
 const RESULT_BYTES: usize = 4096;
@@ -88,6 +88,7 @@ impl Folder {
             }
             made => made.map_err(failed("make"))?,
         }
+        failpoint::hit("drivers.folder_made");
         let limit_ms = u64::try_from(order.limit.as_millis()).unwrap_or(u64::MAX);
         let orders = Orders { argv: order.argv.clone(), limit_ms };
         let text = serde_json::to_vec(&orders).map_err(io::Error::from);

@@ -27,11 +27,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::procedure::{NodeStatus, Ticket};
+
 pub use order::{Order, fill, search_path};
-pub use process::Ticket;
 pub use quick::Quick;
 pub use runner::{Found, Outcome, Prepared, Runner};
-pub use status::{NodeStatus, parse_status};
+pub use status::parse_status;
 
 /// How a command that was run ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,20 +5,10 @@ use std::io;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
-use serde::{Deserialize, Serialize};
+
+use crate::procedure::Ticket;
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-
-/// A command that was prepared, as it is journalled before it is let go: its supervisor's identity.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ticket {
-    pub number: u64,
-    pub pid: u32,
-    /// Clock ticks from the boot to its start: field 22 of `/proc/PID/stat`.
-    pub started: u64,
-    /// A pid means nothing in another boot.
-    pub boot: String,
-}
 
 impl Ticket {
     /// Of a process that is there, even if it has ended and was not waited for.

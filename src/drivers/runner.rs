@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::folder::Folder;
 use super::{DriverError, Ending, Order, Ticket, output};
+use crate::failpoint;
 use crate::model::limits::{COMMAND_LOOK_INTERVAL, COMMANDS_KEPT};
 
 /// Itself, even where the file was replaced by a newer one meanwhile.
@@ -64,7 +65,10 @@ impl Prepared {
     /// The supervisor is gone, and the command has not run.
     pub fn go(mut self) -> Result<(), DriverError> {
         let number = self.ticket.number;
-        self.stdin.write_all(b"!").map_err(|source| DriverError::Go { number, source })
+        failpoint::hit("drivers.go");
+        self.stdin.write_all(b"!").map_err(|source| DriverError::Go { number, source })?;
+        failpoint::hit("drivers.gone");
+        Ok(())
     }
 }
 
@@ -97,6 +101,7 @@ impl Runner {
             return Err(DriverError::Begun { number, path: folder.path().to_owned() });
         }
         folder.make(order)?;
+        failpoint::hit("drivers.folder_filled");
         self.start_supervisor(number, order, &folder)
     }
 
@@ -114,6 +119,7 @@ impl Runner {
         command.stdin(Stdio::piped());
         command.stdout(output.try_clone().map_err(failed)?).stderr(output);
         let mut child = command.spawn().map_err(failed)?;
+        failpoint::hit("drivers.supervisor_started");
         let ticket = Ticket::of(number, child.id());
         let stdin = child.stdin.take();
         self.children().push(child);
@@ -168,7 +174,8 @@ impl Runner {
     }
 
     /// Has a running command ended with its group; [`Runner::watch`] tells when it has. One that
-    /// does not run any more is left alone.
+    /// does not run any more is left alone. One whose supervisor was killed is asked politely and
+    /// not made to.
     ///
     /// # Errors
     /// It runs and may not be signalled.

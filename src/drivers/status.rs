@@ -3,18 +3,7 @@
 use crate::model::Timestamp;
 
 use super::{Ending, Quick};
-
-/// What a node's `status` command says of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NodeStatus {
-    /// `started`, where the command tells it.
-    Running {
-        started: Option<Timestamp>,
-    },
-    Stopped,
-    /// Why it cannot be told. Unknown is neither of the two.
-    Unknown(String),
-}
+use crate::procedure::NodeStatus;
 
 /// Exit code of a service that is not running, of `systemctl is-active` and LSB init scripts.
 const CODE_STOPPED: i32 = 3;

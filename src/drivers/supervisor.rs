@@ -23,6 +23,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use super::folder::{Folder, Orders};
 use super::output::Bound;
 use super::{Ending, Ticket, group};
+use crate::failpoint;
 use crate::model::limits::COMMAND_LOOK_INTERVAL;
 
 const REASON_BYTES_MAX: usize = 1_000;
@@ -77,6 +78,7 @@ async fn supervise(folder: &Folder) -> io::Result<()> {
     lock.lock()?;
     let orders = folder.orders()?;
     let ending = if told_to_begin(&mut signals).await? {
+        failpoint::hit("supervisor.told");
         Some(match folder.begin() {
             Ok(()) => carry_out(folder, &orders, &mut signals).await,
             Err(error) => could_not_start(&format!("cannot note that it begins: {error}")),
@@ -84,6 +86,7 @@ async fn supervise(folder: &Folder) -> io::Result<()> {
     } else {
         None
     };
+    failpoint::hit("supervisor.ended");
     for _ in 1..RESULT_TRIES {
         match folder.end(ending.as_ref()) {
             Ok(()) => return Ok(()),
@@ -106,6 +109,7 @@ async fn told_to_begin(signals: &mut Signals) -> io::Result<bool> {
 }
 
 async fn carry_out(folder: &Folder, orders: &Orders, signals: &mut Signals) -> Ending {
+    failpoint::hit("supervisor.begun");
     let Some((program, arguments)) = orders.argv.split_first() else {
         return could_not_start("no program is named");
     };

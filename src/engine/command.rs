@@ -138,6 +138,8 @@ pub enum Objection {
     NotRestarted { node: NodeId, since: Timestamp, kept: NodeId },
     #[error("a call that changes what runs is under way on {node}, which has not answered it yet")]
     GuardedCallUnderWay { node: NodeId },
+    #[error("node {node} is left out until it is included again")]
+    Excluded { node: NodeId },
 }
 
 impl Objection {
@@ -150,13 +152,14 @@ impl Objection {
             Self::MixedBuilds { .. } => "mixed_builds",
             Self::NotRestarted { .. } => "not_restarted",
             Self::GuardedCallUnderWay { .. } => "guarded_call_under_way",
+            Self::Excluded { .. } => "excluded",
         }
     }
 
     /// May `--force --why TEXT` go over it?
     pub const fn may_be_forced(&self) -> bool {
         match self {
-            Self::TakesNoTraffic { .. } => false,
+            Self::TakesNoTraffic { .. } | Self::Excluded { .. } => false,
             Self::NotReady { .. }
             | Self::NoNodeReady
             | Self::MixedBuilds { .. }
@@ -178,6 +181,7 @@ impl Objection {
             Self::GuardedCallUnderWay { node } => {
                 format!("wait until {node} has answered it, then restart the others")
             }
+            Self::Excluded { node } => format!("restart it, then `drawspan include {node}`"),
         }
     }
 }

@@ -100,12 +100,22 @@ pub fn objections(
     nodes: &Nodes,
     evidence: &dyn Evidence,
     guarded: &GuardedCalls,
+    excluded: &[NodeId],
 ) -> Vec<Objection> {
-    match target {
+    let mut objections = match target {
         Mode::Maintenance => Vec::new(),
         Mode::Single(kept) => to_single(kept, nodes, evidence, guarded),
-        Mode::Cluster => to_cluster(nodes, evidence, guarded),
+        Mode::Cluster => to_cluster(nodes, evidence, guarded, excluded),
+    };
+    if let Some(kept) = target.node().filter(|kept| excluded.contains(kept)) {
+        objections.push(Objection::Excluded { node: kept.clone() });
     }
+    // What is left out harms nobody.
+    objections.retain(|objection| match objection {
+        Objection::NotRestarted { node, .. } => !excluded.contains(node),
+        _ => true,
+    });
+    objections
 }
 
 /// The nodes that run something older than a guarded call left behind. One that is still under way
@@ -164,10 +174,15 @@ fn to_single(
     objections
 }
 
-fn to_cluster(nodes: &Nodes, evidence: &dyn Evidence, guarded: &GuardedCalls) -> Vec<Objection> {
+fn to_cluster(
+    nodes: &Nodes,
+    evidence: &dyn Evidence,
+    guarded: &GuardedCalls,
+    excluded: &[NodeId],
+) -> Vec<Objection> {
     let mut objections = Vec::new();
     let known: Vec<_> = (0..nodes.len()).map(|index| evidence.node(NodeIndex(index))).collect();
-    let both = || nodes.iter().zip(&known);
+    let both = || nodes.iter().zip(&known).filter(|(node, _)| !excluded.contains(&node.id));
     let ready = |(node, known): &(&Arc<Node>, &NodeEvidence)| {
         node.role == NodeRole::Request && known.state == NodeState::Ready
     };
@@ -239,7 +254,9 @@ mod tests {
     #[test]
     fn raising_never_has_an_objection() {
         let evidence = Known(vec![known(NodeState::Down, None, None)]);
-        assert!(objections(&Mode::Maintenance, &nodes(&[REQUEST]), &evidence, &none()).is_empty());
+        assert!(
+            objections(&Mode::Maintenance, &nodes(&[REQUEST]), &evidence, &none(), &[]).is_empty()
+        );
     }
 
     #[test]
@@ -247,7 +264,8 @@ mod tests {
         let nodes = nodes(&[REQUEST, NodeRole::Worker]);
         let evidence =
             Known(vec![known(NodeState::Ready, None, None), known(NodeState::Down, None, None)]);
-        let to = |kept| codes(&objections(&Mode::Single(id(kept)), &nodes, &evidence, &none()));
+        let to =
+            |kept| codes(&objections(&Mode::Single(id(kept)), &nodes, &evidence, &none(), &[]));
         assert!(to("n1").is_empty());
         assert_eq!(to("n2"), ["takes_no_traffic", "not_ready"]);
     }
@@ -257,7 +275,7 @@ mod tests {
         let nodes = nodes(&[REQUEST, REQUEST]);
         let to = |evidence: Vec<NodeEvidence>, calls: &[GuardedCall]| {
             let calls = GuardedCalls { ran: calls.to_vec(), under_way: Vec::new() };
-            codes(&objections(&Mode::Cluster, &nodes, &Known(evidence), &calls))
+            codes(&objections(&Mode::Cluster, &nodes, &Known(evidence), &calls, &[]))
         };
         let ready = |build, restarted| known(NodeState::Ready, Some(build), restarted);
         assert!(to(vec![ready("a", None), ready("a", None)], &[]).is_empty());
@@ -280,7 +298,7 @@ mod tests {
         let ready = |restarted| known(NodeState::Ready, None, restarted);
         let evidence = Known(vec![ready(None), ready(Some(later))]);
         let calls = GuardedCalls { ran: Vec::new(), under_way: vec![id("n1")] };
-        let to = |mode| codes(&objections(&mode, &nodes, &evidence, &calls));
+        let to = |mode| codes(&objections(&mode, &nodes, &evidence, &calls, &[]));
         assert_eq!(to(Mode::Cluster), ["guarded_call_under_way", "not_restarted"]);
         assert_eq!(to(Mode::Single(id("n2"))), ["not_restarted"]);
         assert!(to(Mode::Single(id("n1"))).is_empty());
@@ -295,7 +313,7 @@ mod tests {
         let to = |kept, restarted| {
             let ready = |restarted| known(NodeState::Ready, None, restarted);
             let evidence = Known(vec![ready(None), ready(restarted)]);
-            codes(&objections(&Mode::Single(id(kept)), &nodes, &evidence, &calls))
+            codes(&objections(&Mode::Single(id(kept)), &nodes, &evidence, &calls, &[]))
         };
         assert_eq!(to("n2", None), ["not_restarted"]);
         assert_eq!(to("n2", Some(99)), ["not_restarted"]);

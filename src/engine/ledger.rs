@@ -9,6 +9,7 @@ use crate::journal::record::{
 use crate::journal::{Journal, JournalError, Log, Remembered};
 use crate::model::limits::JOURNAL_READ_MAX;
 use crate::model::{Mode, Revision, Timestamp};
+use crate::procedure::{Excluded, Procedure};
 
 /// Lends the journal to a blocking thread for one piece of work at a time.
 #[derive(Debug)]
@@ -88,6 +89,26 @@ impl Ledger {
             Ok(journal.state().clone())
         })
         .await
+    }
+
+    /// The procedure that was begun last; it may be over.
+    pub(super) fn procedure(&self) -> Option<&Procedure> {
+        self.journal.as_ref()?.state().procedure.as_ref()
+    }
+
+    /// The nodes that are left out of every table.
+    pub(super) fn excluded(&self) -> Vec<Excluded> {
+        self.journal.as_ref().map(|journal| journal.state().excluded.clone()).unwrap_or_default()
+    }
+
+    /// Size of the last backup that a procedure rested on.
+    pub(super) fn backup_bytes(&self) -> Option<u64> {
+        self.journal.as_ref()?.state().backup_bytes
+    }
+
+    /// Number of the next record.
+    pub(super) fn next(&self) -> Option<Seq> {
+        self.journal.as_ref().map(|journal| journal.last().next())
     }
 
     /// What became of an earlier command under this key.

@@ -74,6 +74,9 @@ pub(super) fn words(event: &Event) -> (&'static str, String) {
         Event::JobEnded { number, ending } => {
             ("command_ended", format!("command {number} {ending}"))
         }
+        Event::JobLost { number } => {
+            ("command_ended", format!("command {number} is gone; its outcome is unknown"))
+        }
         Event::Measured { number: _, artefacts, flaws } => ("measured", measured(artefacts, flaws)),
         Event::Advanced { to, proof } => ("advanced", format!("to {to}: {}", proof.join("; "))),
         Event::Overdue => ("overdue", "takes longer than its limit".to_owned()),

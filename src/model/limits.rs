@@ -270,6 +270,18 @@ pub const COMMAND_KILL_GRACE: Duration = Duration::from_secs(5);
 pub const COMMAND_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Folders of ended commands that are kept, with their output.
 pub const COMMANDS_KEPT: usize = 200;
+/// Last lines of a running command's output in the status ...
+pub const COMMAND_OUTPUT_LINES: usize = 10;
+/// ... and at most this much of it at a time, there and in the events.
+pub const COMMAND_OUTPUT_BYTES_SHOWN: usize = 4 * 1024;
+/// Last lines of a node's log in the status, where something is wrong with it.
+pub const LOG_LINES: usize = 50;
+/// Facts older than this prove nothing in a procedure.
+pub const FACTS_AGE_MAX: Duration = Duration::from_secs(10);
+/// How often a running procedure looks at its facts.
+pub const PROCEDURE_LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// Text of a version that an operator names.
+pub const VERSION_BYTES_MAX: usize = 64;
 /// Folders below one another in an artefact.
 pub const ARTEFACT_DEPTH_MAX: usize = 64;
 /// Files and folders in one artefact.

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::proof::standing;
 use super::{
-    Event, Facts, JobState, Kind, Objection, ObjectionKind, Phase, Procedure, Road, Standing, Work,
+    Course, Event, Facts, JobState, Kind, Objection, ObjectionKind, Phase, Procedure, Road,
+    Standing, Work,
 };
-use crate::model::{NodeId, NodeRole};
+use crate::model::{Mode, NodeId, NodeRole};
 
 /// Something that an operator can say to a running procedure.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -123,6 +124,9 @@ pub fn choose(procedure: &Procedure, facts: &Facts, said: Said) -> Result<Event,
 /// Everything that speaks against saying this now.
 pub(super) fn against(procedure: &Procedure, facts: &Facts, choice: &Choice) -> Vec<Objection> {
     let asked = Asked { procedure, facts };
+    if procedure.is_over() {
+        return not_here("the procedure is over", "begin another");
+    }
     match choice {
         Choice::Continue => asked.continues(),
         Choice::Confirm => asked.confirm(),
@@ -265,12 +269,13 @@ impl Asked<'_> {
             Phase::Update | Phase::StartFirst | Phase::Verify | Phase::StartOthers => true,
             // Its own commands failed: `retry` is the way.
             Phase::Restore | Phase::Revert => false,
+            // Up to the moment before: no switch was begun.
+            Phase::Lower => self.facts.mode != Mode::Cluster && !self.facts.switching,
             Phase::Raise
             | Phase::Narrow
             | Phase::Stop
             | Phase::BackUp
             | Phase::Work
-            | Phase::Lower
             | Phase::Done => false,
         };
         if !far_enough || self.procedure.road == Road::Abort {
@@ -303,6 +308,7 @@ impl Asked<'_> {
             (_, Phase::Done) => return not_here("the procedure is over", "begin another"),
             (Kind::FirstStart, _) | (Kind::Upgrade, Phase::Raise | Phase::Stop | Phase::BackUp)
                 if self.procedure.road == Road::Forward => {}
+            (Kind::Upgrade, Phase::Update) if self.procedure.touched.is_none() => {}
             (Kind::FirstStart | Kind::Upgrade, _) => {
                 let what = "the version was touched: the old one may not run on this data";
                 objections.extend(no_way_back(what, remedy));
@@ -322,12 +328,12 @@ impl Asked<'_> {
 
     /// Work that was seen cannot be undone; the way on is the only one.
     fn no_work_done(&self) -> Option<Objection> {
-        let kept = self.facts.node(&self.procedure.first)?;
+        let kept = self.facts.node(&self.procedure.first).and_then(|kept| kept.plugins.as_ref());
         let before = &self.procedure.begin.before;
         let differs = |was: Option<&Vec<String>>, is: Option<&Vec<String>>| {
             was.is_some() && is.is_some() && was != is
         };
-        let plugins = differs(before.plugins.as_ref(), kept.plugins.as_ref());
+        let plugins = differs(before.plugins.as_ref(), kept);
         let called = self.facts.nodes.iter().any(|node| node.must_restart);
         (plugins || called).then(|| {
             let what = "work was done on the kept node: it cannot be undone from here";
@@ -338,7 +344,8 @@ impl Asked<'_> {
 
     fn waive(&self, id: &str) -> Vec<Objection> {
         let objections = self.standing().objections;
-        let Some(found) = objections.iter().find(|objection| objection.id() == id) else {
+        let named = || objections.iter().filter(|objection| objection.id() == id);
+        let Some(found) = named().find(|found| found.waivable).or_else(|| named().next()) else {
             let all: Vec<_> = objections.iter().filter(|o| o.waivable).map(Objection::id).collect();
             let what = format!("there is no objection {id} now");
             let remedy = if all.is_empty() {
@@ -354,7 +361,7 @@ impl Asked<'_> {
     fn exclude(&self, id: &NodeId) -> Vec<Objection> {
         let procedure = self.procedure;
         let lowering = matches!(self.phase(), Phase::StartOthers | Phase::Lower);
-        if !lowering || procedure.published.is_some() {
+        if !lowering || self.facts.mode == Mode::Cluster {
             let remedy = "stop it where it must be down; exclude it when the others start";
             return not_here("a node is left out when the others start", remedy);
         }
@@ -365,16 +372,24 @@ impl Asked<'_> {
             }
             Some(_) => {}
         }
-        if procedure.is_first(id) {
-            let what = format!("{id} is the node that the others follow");
-            return vec![Objection::new(ObjectionKind::LastNode, what, "repair it, or go back")];
+        let (now, enough) = (self.facts.now, procedure.enough());
+        let ready =
+            |id: &NodeId| self.facts.node(id).is_some_and(|node| node.is_ready(now, enough));
+        if procedure.is_first(id) && ready(id) {
+            let what = format!("{id} is the node that the others follow, and ready");
+            return vec![Objection::new(
+                ObjectionKind::LastNode,
+                what,
+                "leave out another, or go back",
+            )];
         }
-        let enough = procedure.enough();
-        let others = procedure.serving().filter(|other| *other != id);
-        let ready = others.filter_map(|other| self.facts.node(other));
-        if !procedure.is_worker(id)
-            && !ready.into_iter().any(|node| node.is_ready(self.facts.now, enough))
-        {
+        let mut others = procedure.serving().filter(|other| *other != id);
+        // What follows a first node that is gone must have been restarted after it.
+        let may_stand_alone = |other: &NodeId| {
+            let started = procedure.record(other).is_some_and(|one| one.course == Course::Started);
+            ready(other) && (started || !procedure.is_first(id))
+        };
+        if !procedure.is_worker(id) && !others.any(may_stand_alone) {
             let what = format!("without {id} no node is ready");
             let remedy = "bring another node up first";
             return vec![Objection::new(ObjectionKind::LastNode, what, remedy)];
@@ -448,8 +463,12 @@ impl Asked<'_> {
         });
         let stopping: Vec<_> = running.collect();
         // Before the version is touched everything begins anew: what runs must have ended.
-        let anew = self.procedure.road == Road::Forward && self.phase() == Phase::BackUp;
-        if anew || self.phase() == Phase::StartOthers { self.nothing_runs() } else { stopping }
+        let anew = self.procedure.rests_on_new_backup();
+        if anew || matches!(self.phase(), Phase::StartOthers | Phase::StartFirst) {
+            self.nothing_runs()
+        } else {
+            stopping
+        }
     }
 
     fn adopt(&self) -> Vec<Objection> {

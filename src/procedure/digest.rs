@@ -35,12 +35,13 @@ fn node_event(
             if let Some(how) = started_again(procedure, facts, &known) {
                 return Some(Event::NodeStarted { node, how });
             }
-            let may_be_down =
-                procedure.must_be_down(&node) || procedure.phase == Phase::StartOthers;
+            let may_be_down = procedure.must_be_down(&node)
+                || record.course == Course::Stopping
+                || procedure.phase == Phase::StartOthers;
             may_be_down.then(|| is_down(procedure, facts, record, &known)).flatten()
         }
         // Down -> Started
-        Course::Down if has_its_turn => started(procedure, facts, member, &known),
+        Course::Down if has_its_turn => started(procedure, facts, (member, record), &known),
         // Down -> CameBack
         Course::Down => {
             let down_at = record.down_at.unwrap_or(procedure.began);
@@ -52,7 +53,7 @@ fn node_event(
             }
         }
         // CameBack -> Started, where it turned out to be its turn
-        Course::CameBack if has_its_turn => started(procedure, facts, member, &known),
+        Course::CameBack if has_its_turn => started(procedure, facts, (member, record), &known),
         Course::CameBack | Course::Started => None,
     }
 }
@@ -73,16 +74,19 @@ fn is_down(
 fn started(
     procedure: &Procedure,
     facts: &Facts,
-    member: &Member,
+    (member, record): (&Member, &NodeRecord),
     known: &NodeFacts,
 ) -> Option<Event> {
     let node = member.id.clone();
     let enough = procedure.enough();
+    let down_at = record.down_at.unwrap_or(procedure.began);
     if member.address.is_some() {
         let how = || format!("ready {} times in a row", known.ready_in_a_row);
-        return known.is_ready(facts.now, enough).then(|| Event::NodeStarted { node, how: how() });
+        let ready = known.is_ready_after(down_at, facts.now, enough);
+        return ready.then(|| Event::NodeStarted { node, how: how() });
     }
-    let asked = known.status.as_ref().is_some_and(|reported| procedure.since <= reported.at);
+    let after = procedure.since.max(down_at);
+    let asked = known.status.as_ref().is_some_and(|reported| after <= reported.at);
     let runs = asked && known.is_running(facts.now, enough);
     let how = "its status command says running".to_owned();
     runs.then_some(Event::NodeStarted { node, how })
@@ -93,8 +97,9 @@ fn started_again(procedure: &Procedure, facts: &Facts, known: &NodeFacts) -> Opt
     let enough = procedure.enough();
     let phase = procedure.phase == Phase::StartOthers;
     let started = known.started().filter(|started| phase && procedure.since <= *started)?;
-    let ready = known.is_ready(facts.now, enough) && known.is_running(facts.now, enough);
-    ready.then(|| format!("started at {started}, says its status command; and ready"))
+    let ready = known.is_ready_after(started, facts.now, enough);
+    (ready && known.is_running(facts.now, enough))
+        .then(|| format!("started at {started}, says its status command; and ready"))
 }
 
 fn advanced(procedure: &Procedure, facts: &Facts) -> Option<Event> {

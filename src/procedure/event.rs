@@ -36,6 +36,10 @@ pub enum Event {
         number: u64,
         ending: Ending,
     },
+    /// It is gone and left no word of its outcome: its supervisor was killed with it.
+    JobLost {
+        number: u64,
+    },
     /// What a look at the backup's artefacts found.
     Measured {
         number: u64,

@@ -158,6 +158,11 @@ impl NodeFacts {
             && enough.ready_in_a_row <= self.ready_in_a_row
     }
 
+    /// The same, and seen after `moment`: what was seen before a stop says nothing after it.
+    pub(super) fn is_ready_after(&self, moment: Timestamp, now: Timestamp, enough: Enough) -> bool {
+        self.is_ready(now, enough) && self.taken.is_some_and(|taken| moment < taken)
+    }
+
     /// A node without an address is only known by its `status` command.
     pub(super) fn is_running(&self, now: Timestamp, enough: Enough) -> bool {
         let reported = self.fresh_status(now, enough.stale_after);

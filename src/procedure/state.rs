@@ -34,6 +34,9 @@ pub struct Procedure {
     /// What the last look at the backup found wrong.
     pub flaws: Vec<Flaw>,
     pub waivers: Vec<Waiver>,
+    /// The update was begun at this moment (by hand: could have been). Before it the old version
+    /// runs on this data, after it perhaps not.
+    pub touched: Option<Timestamp>,
     /// The bridge was lowered at this moment: from here on the public writes.
     pub published: Option<Timestamp>,
     /// When the gateway came up last, if it did since the begin.
@@ -174,6 +177,7 @@ impl Procedure {
             backup: None,
             flaws: Vec::new(),
             waivers: Vec::new(),
+            touched: None,
             published: None,
             resumed: None,
             overdue: false,
@@ -222,6 +226,8 @@ impl Procedure {
         match (self.kind(), self.phase) {
             (_, Phase::Done) => None,
             (_, Phase::Lower) => Some(Mode::Cluster),
+            // What is closed stays closed, and what was never closed need not be.
+            _ if self.road == Road::Abort => None,
             // The detour of `change-keep`: the mode stays until the new node is there.
             (Kind::Maintenance, Phase::StartFirst) => None,
             (Kind::Maintenance, _) => Some(Mode::Single(self.first.clone())),
@@ -320,25 +326,81 @@ impl Procedure {
         self.since = at;
         self.word = false;
         self.overdue = false;
-        if phase == Phase::BackUp {
-            self.backup = None;
-        }
         self.flaws.clear();
         // It went over the failure of that phase's command.
-        self.waivers.retain(|waiver| waiver.objection != "command_failed");
+        self.forget_waivers(&["command_failed"]);
         self.jobs = self.jobs_of(phase);
-        if phase == Phase::Stop && self.jobs.is_empty() {
-            // By hand: the port counts from now on.
-            for node in &mut self.nodes {
-                node.stop_ended = Some(at);
+        match phase {
+            Phase::Stop => self.await_stops(at),
+            Phase::BackUp => {
+                self.backup = None;
+                self.forget_waivers(&["no_backup", "much_smaller"]);
             }
+            Phase::Update if self.is_by_hand() => self.touched = Some(at),
+            Phase::Update
+            | Phase::Raise
+            | Phase::Narrow
+            | Phase::Restore
+            | Phase::Revert
+            | Phase::StartFirst
+            | Phase::Work
+            | Phase::Verify
+            | Phase::StartOthers
+            | Phase::Lower
+            | Phase::Done => {}
         }
         if phase == Phase::Done {
             self.outcome = Some(Outcome::of(self.road));
         }
     }
 
-    fn jobs_of(&self, phase: Phase) -> Vec<Job> {
+    pub(super) fn forget_waivers(&mut self, objections: &[&str]) {
+        self.waivers.retain(|waiver| !objections.contains(&waiver.objection.as_str()));
+    }
+
+    /// What runs again must be seen down again. Where there is no command for a node, its port counts
+    /// from now on.
+    fn await_stops(&mut self, at: Timestamp) {
+        let with_command: Vec<NodeId> =
+            self.jobs.iter().flat_map(|job| self.stopped_by(&job.work)).collect();
+        let wanted: Vec<NodeId> = self
+            .nodes
+            .iter()
+            .map(|node| &node.id)
+            .filter(|id| self.must_be_down(id))
+            .cloned()
+            .collect();
+        for node in self.nodes.iter_mut().filter(|node| wanted.contains(&node.id)) {
+            if matches!(node.course, Course::Started | Course::CameBack) {
+                node.course = Course::Stopping;
+            }
+            if !with_command.contains(&node.id) {
+                node.stop_ended = Some(at);
+            }
+        }
+    }
+
+    /// The backup is what it was when it was made: nothing was done since that it would not hold.
+    pub(super) fn rests_on_new_backup(&self) -> bool {
+        self.road == Road::Forward
+            && match self.phase {
+                Phase::BackUp => true,
+                Phase::Update => self.touched.is_none(),
+                Phase::Raise
+                | Phase::Narrow
+                | Phase::Stop
+                | Phase::Restore
+                | Phase::Revert
+                | Phase::StartFirst
+                | Phase::Work
+                | Phase::Verify
+                | Phase::StartOthers
+                | Phase::Lower
+                | Phase::Done => false,
+            }
+    }
+
+    pub(super) fn jobs_of(&self, phase: Phase) -> Vec<Job> {
         let means = &self.begin.means;
         let only = |there: bool, work: Work| there.then(|| Job::wanted(work));
         match phase {
@@ -396,7 +458,7 @@ impl Procedure {
 
     /// Does a node need a start command, by what it went through? Giving up leaves alone what was
     /// never stopped.
-    fn needs_start(&self, node: &NodeRecord) -> bool {
+    pub(super) fn needs_start(&self, node: &NodeRecord) -> bool {
         let kept_running = self.road == Road::Abort || self.kind() == Kind::Maintenance;
         match node.course {
             Course::Untouched => !kept_running,
@@ -415,7 +477,7 @@ impl Procedure {
         self.starts_of([&first.id].into_iter())
     }
 
-    fn starts_of_others(&self) -> Vec<Job> {
+    pub(super) fn starts_of_others(&self) -> Vec<Job> {
         let others = || {
             let all = self.members().filter(|(_, node)| node.excluded.is_none());
             all.filter(|(_, node)| !self.is_first(&node.id) && self.needs_start(node))

@@ -26,6 +26,8 @@ pub struct View {
     pub hold: Option<Hold>,
     /// What the phase does, and by whose hand.
     pub does: String,
+    /// What must be proven before the next phase.
+    pub needs: String,
     /// The phases of its road, with the present one among them.
     pub road_ahead: Vec<Phase>,
     pub next: Phase,
@@ -67,6 +69,7 @@ pub fn view(procedure: &Procedure, facts: &Facts) -> View {
         auto: procedure.begin.auto,
         hold: procedure.hold,
         does: does(procedure),
+        needs: needs(procedure),
         road_ahead: procedure.kind().phases(procedure.road).to_vec(),
         next: procedure.begin.next(procedure.road, procedure.phase),
         waiting_for: standing.waiting_for,
@@ -280,7 +283,7 @@ fn would_do(procedure: &Procedure, choice: &Choice) -> String {
         Choice::StopAgain => {
             let nodes: Vec<&str> = procedure.to_stop_again().map(NodeId::as_str).collect();
             let nodes = nodes.join(", ");
-            if procedure.road == Road::Forward && procedure.phase == Phase::BackUp {
+            if procedure.rests_on_new_backup() {
                 format!("stops {nodes}, then backs up anew")
             } else {
                 format!("stops {nodes}")

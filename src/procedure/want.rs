@@ -4,7 +4,7 @@ use super::facts::Downness;
 use super::proof::{against_lowering, standing};
 use super::step::is_stop;
 use super::{Course, Facts, Job, JobState, Kind, NodeFacts, ObjectionKind, Phase, Procedure, Work};
-use crate::model::Mode;
+use crate::model::{Mode, NodeId, NodeState};
 
 /// Something to do. The event that it makes is in the journal before it is done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,9 +43,18 @@ fn switch(procedure: &Procedure, facts: &Facts) -> Option<Effect> {
         | Phase::Work
         | Phase::Verify
         | Phase::StartOthers
-        | Phase::Done => true,
+        | Phase::Done => mode.node().is_none_or(|kept| carries(facts, kept, procedure)),
     };
     may.then_some(Effect::Switch(mode))
+}
+
+/// Traffic is narrowed to a node only where that one can take it.
+pub(super) fn carries(facts: &Facts, kept: &NodeId, procedure: &Procedure) -> bool {
+    let enough = procedure.enough();
+    facts.node(kept).is_some_and(|node| {
+        let busy = node.is_fresh(facts.now, enough.stale_after) && node.state == NodeState::Busy;
+        busy || node.is_ready(facts.now, enough)
+    })
 }
 
 fn run(procedure: &Procedure, facts: &Facts) -> Option<Effect> {
@@ -93,15 +102,28 @@ fn may_begin(procedure: &Procedure, facts: &Facts, work: &Work) -> bool {
         }
         Work::Update | Work::Restore | Work::Revert | Work::Verify => all_down(procedure),
         Work::StartFirst | Work::Start(_) if procedure.phase == Phase::StartFirst => {
-            match procedure.kind() {
+            let others = match procedure.kind() {
                 Kind::FirstStart => nobody_answers_early(procedure, facts),
                 Kind::Upgrade | Kind::Maintenance => all_down(procedure),
-            }
+            };
+            others && !is_stopping(procedure, &procedure.first)
         }
         // Each node that starts must have been seen down.
-        Work::Start(_) | Work::StartFirst | Work::StartOthers => nobody_came_back(procedure),
+        Work::Start(node) => nobody_came_back(procedure) && !is_stopping(procedure, node),
+        Work::StartFirst | Work::StartOthers => {
+            let stopping = procedure.nodes.iter().any(|node| is_stopping(procedure, &node.id));
+            nobody_came_back(procedure) && !stopping
+        }
         Work::Stop(_) | Work::StopAll | Work::StopOthers => true,
     }
+}
+
+/// Its stop was begun and is to be seen through. Giving up, nobody waits for that.
+fn is_stopping(procedure: &Procedure, node: &NodeId) -> bool {
+    let record = procedure.record(node);
+    let stopping =
+        |node: &super::NodeRecord| node.course == Course::Stopping && node.excluded.is_none();
+    procedure.road != super::Road::Abort && record.is_some_and(stopping)
 }
 
 fn nobody_came_back(procedure: &Procedure) -> bool {

@@ -15,6 +15,7 @@ use super::collect::{Collected, Sources};
 use super::outlet::Dropped;
 use super::worker::{Block, WorkerMetrics};
 use crate::model::{Generation, ModeKind, Revision};
+use crate::procedure::{Phase, Procedure};
 use crate::routing::Nodes;
 
 /// Seconds that a switch may take: a fence is milliseconds, a drain up to an hour.
@@ -57,6 +58,9 @@ struct Control {
     journal_errors: IntCounter,
     journal_degraded: IntGauge,
     doubt: IntGauge,
+    procedure: IntGaugeVec,
+    procedure_overdue: IntGauge,
+    procedures: IntCounterVec,
     requests: IntCounterVec,
     errors: IntCounter,
 }
@@ -109,6 +113,19 @@ impl Metrics {
     /// Is the bridge raised in doubt?
     pub fn doubt(&self, is_in_doubt: bool) {
         self.control.doubt.set(i64::from(is_in_doubt));
+    }
+
+    /// How a procedure stands: after each of its events.
+    pub fn procedure(&self, procedure: &Procedure) {
+        let late = procedure.overdue || procedure.closed_too_long;
+        self.control.procedure_overdue.set(i64::from(late && !procedure.is_over()));
+        for phase in Phase::ALL {
+            let current = i64::from(phase == procedure.phase && !procedure.is_over());
+            self.control.procedure.with_label_values(&[phase.as_str()]).set(current);
+        }
+        if let Some(outcome) = procedure.outcome {
+            self.control.procedures.with_label_values(&[outcome.as_str()]).inc();
+        }
     }
 
     /// The state is at this revision.
@@ -180,6 +197,8 @@ impl Control {
             let options = HistogramOpts::new(name, help).buckets(SWITCH_BOUNDS.to_vec());
             keep(registry, Histogram::with_opts(options)?)
         };
+        let phase = "1 for the phase that a running procedure is in.";
+        let phase = Opts::new("drawspan_procedure_phase", phase);
         let mode = Opts::new("drawspan_mode", "1 for the mode of the published table.");
         Ok(Self {
             mode: keep(registry, IntGaugeVec::new(mode, &["mode"])?)?,
@@ -203,6 +222,12 @@ impl Control {
                 "drawspan_doubt",
                 "1 while the bridge is raised in doubt, without a command.",
             )?,
+            procedure: keep(registry, IntGaugeVec::new(phase, &["phase"])?)?,
+            procedure_overdue: gauge(
+                "drawspan_procedure_overdue",
+                "1 while a phase, or the time that traffic is closed, is over its limit.",
+            )?,
+            procedures: counters("drawspan_procedures_total", "Procedures that ended.")?,
             requests: counters(
                 "drawspan_control_requests_total",
                 "Requests on the control socket, by outcome.",

@@ -194,7 +194,8 @@ fn a_real_server_is_as_it_was_after_a_restore() {
              CREATE DEFINER=root@localhost PROCEDURE p() SELECT 1",
         )
         .well();
-    let all = "USE nocobase; SHOW TABLES; SELECT id, name, hex(raw) FROM users; SHOW TRIGGERS;
+    let all = "USE nocobase; SHOW TABLES; SELECT id, name, hex(raw) FROM users;
+               SELECT action_statement FROM information_schema.triggers;
                SELECT routine_name FROM information_schema.routines WHERE routine_schema='nocobase';
                SELECT default_character_set_name FROM information_schema.schemata
                 WHERE schema_name='nocobase'";

@@ -138,7 +138,13 @@ fn a_node_that_stays_after_sigterm_is_an_error_and_is_not_killed() {
 #[test]
 fn a_reused_pid_is_neither_taken_for_the_node_nor_killed() {
     let plain = Plain::stand_in();
-    let mut other = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().expect("runs");
+    let mut other = Command::new("sleep")
+        .arg("1000")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("runs");
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("it");
     // The right pid and boot, another start time.
     plain.scene.write("state/nodes/n1.pid", &format!("{} 1 1700000000 {boot}", other.id()));

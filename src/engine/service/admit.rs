@@ -48,6 +48,12 @@ impl Engine {
             let known: Vec<&str> = self.nodes.iter().map(|node| node.id.as_str()).collect();
             return Err(SwitchError::UnknownNode { node: node.clone(), known: known.join(", ") });
         }
+        if let Some(procedure) = self.running_procedure()
+            && command.target != Mode::Maintenance
+        {
+            let (id, kind, phase) = (procedure.id, procedure.kind(), procedure.phase);
+            return Err(SwitchError::ProcedureRuns { id, kind, phase });
+        }
         if let Some(running) = &self.running {
             if running.to == command.target {
                 return self.join(running, Whose::Anothers);
@@ -80,7 +86,9 @@ impl Engine {
     /// The objections that `--force` goes over; those it may not, or does not, refuse.
     fn object(&self, command: &SwitchCommand) -> Result<Vec<Objection>, SwitchError> {
         let guarded = self.guarded.calls(&self.nodes);
-        let all = evidence::objections(&command.target, &self.nodes, &*self.evidence, &guarded);
+        let excluded = self.left_out();
+        let known = &*self.evidence;
+        let all = evidence::objections(&command.target, &self.nodes, known, &guarded, &excluded);
         let forced = command.force.is_some() && all.iter().all(Objection::may_be_forced);
         if all.is_empty() || forced { Ok(all) } else { Err(SwitchError::Refused(all)) }
     }

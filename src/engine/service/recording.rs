@@ -49,7 +49,11 @@ impl Engine {
         };
         match self.ledger.try_again(missing).await {
             Err(error) => tracing::debug!(%error, "the journal still does not write"),
-            Ok(state) => self.journal_recovered(state),
+            Ok(state) => {
+                self.journal_recovered(state);
+                self.resume().await;
+                self.settle_again().await;
+            }
         }
     }
 

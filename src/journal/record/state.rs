@@ -137,7 +137,14 @@ impl State {
             Record::Begun { begin, idempotency: _ } => {
                 self.revision = entry.seq.0;
                 let begin = procedure::Begin::clone(begin);
-                self.procedure = Some(Procedure::new(entry.seq.0, begin, entry.at));
+                let mut procedure = Procedure::new(entry.seq.0, begin, entry.at);
+                for excluded in &self.excluded {
+                    let record = procedure.nodes.iter_mut().find(|node| node.id == excluded.node);
+                    if let Some(record) = record {
+                        record.excluded = Some(excluded.why.clone());
+                    }
+                }
+                self.procedure = Some(procedure);
             }
             Record::Procedure { id, event, idempotency: _ } => {
                 self.revision = entry.seq.0;

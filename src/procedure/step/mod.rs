@@ -1,8 +1,11 @@
 //! The one function that moves a procedure: live, and when the journal is read again.
 
+mod again;
+mod resume;
+
 use super::{
-    Artefact, Backup, Choice, Course, Ending, Event, Flaw, FoundJob, Hold, Job, JobState, Kind,
-    Means, NodeRecord, Phase, Procedure, Road, Said, Ticket, Waiver, Work,
+    Artefact, Backup, Choice, Course, Ending, Event, Flaw, FoundJob, Hold, Job, JobState, Phase,
+    Procedure, Road, Said, Ticket, Waiver, Work,
 };
 use crate::model::{Mode, NodeId, Timestamp};
 
@@ -40,6 +43,7 @@ pub fn step(
         Event::NodeStarted { node, how: _ } => next.set_course(node, Course::Started),
         Event::JobBegins { work, ticket } => next.job_begins(work, ticket, at)?,
         Event::JobEnded { number, ending } => next.job_ended(*number, ending, at)?,
+        Event::JobLost { number } => next.found(&FoundJob::Gone { number: *number }, at),
         Event::Measured { number, artefacts, flaws } => {
             next.measured(*number, (artefacts, flaws), at)?;
         }
@@ -82,11 +86,7 @@ impl Procedure {
                     job.work != Work::Start(node.clone()) || job.state != JobState::Wanted
                 });
             }
-            Choice::Include(node) => {
-                if let Some(record) = self.record_mut(node) {
-                    record.excluded = None;
-                }
-            }
+            Choice::Include(node) => self.include(node),
             Choice::ChangeFirst(node) => self.change_first(node, at),
             Choice::ChangeKeep(node) => self.change_keep(node, at),
             Choice::StopAgain => self.stop_again(at),
@@ -114,16 +114,47 @@ impl Procedure {
     /// unless all of it did and did not help.
     fn retry(&mut self) {
         self.hold = None;
+        // What was gone over is found out anew.
+        self.forget_waivers(&[
+            "command_failed",
+            "no_backup",
+            "much_smaller",
+            "nothing_changed",
+            "plugins_lost",
+        ]);
         if self.phase == Phase::BackUp {
-            self.backup = None;
+            self.void_backup();
             return self.renew_jobs();
         }
-        if self.jobs.iter().all(Job::has_succeeded) {
+        if self.phase == Phase::Restore || self.jobs.iter().all(Job::has_succeeded) {
             return self.renew_jobs();
         }
         self.flaws.clear();
         for job in self.jobs.iter_mut().filter(|job| !job.has_succeeded()) {
             job.state = JobState::Wanted;
+        }
+    }
+
+    /// A look at a backup that counts no more is not owed any more either.
+    fn void_backup(&mut self) {
+        self.backup = None;
+        self.jobs.retain(|job| job.work != Work::Rehash || job.is_running());
+    }
+
+    /// It is proven like the others, and started where it was not.
+    fn include(&mut self, node: &NodeId) {
+        if let Some(record) = self.record_mut(node) {
+            record.excluded = None;
+        }
+        let known = |job: &Job| {
+            let its_own = job.work == Work::Start(node.clone());
+            its_own || (job.work == Work::StartOthers && job.state == JobState::Wanted)
+        };
+        let needed = self.record(node).is_some_and(|record| self.needs_start(record));
+        if needed && !self.jobs.iter().any(known) {
+            let own = self.starts_of([node].into_iter());
+            let jobs = if own.is_empty() { self.starts_of_others() } else { own };
+            self.jobs.extend(jobs);
         }
     }
 
@@ -147,6 +178,12 @@ impl Procedure {
         if let Some(node) = objection.strip_prefix("not_down:").and_then(|id| id.parse().ok()) {
             // From here on it counts as down, so that its restart can be seen.
             self.node_down(&node, at);
+        }
+        if let Some(node) = objection.strip_prefix("not_ready:").and_then(|id| id.parse().ok())
+            && self.record(&node).is_some_and(|record| record.course == Course::Down)
+        {
+            // Nothing else will ever tell that it was started.
+            self.set_course(&node, Course::Started);
         }
         if objection == "no_backup" {
             self.backup = None;
@@ -174,9 +211,9 @@ impl Procedure {
     fn came_back(&mut self, node: &NodeId) {
         self.set_course(node, Course::CameBack);
         self.word = false;
-        self.waivers.retain(|waiver| waiver.objection != format!("not_down:{node}"));
-        if self.road == Road::Forward && self.phase == Phase::BackUp {
-            self.backup = None;
+        self.forget_waivers(&[&format!("not_down:{node}")]);
+        if self.rests_on_new_backup() {
+            self.void_backup();
         }
     }
 
@@ -187,6 +224,9 @@ impl Procedure {
             return Err(Misplaced { what: "a command that is not wanted", phase });
         };
         job.state = JobState::Running { ticket: ticket.clone(), since: at };
+        if *work == Work::Update && self.touched.is_none() {
+            self.touched = Some(at);
+        }
         self.jobs_begun = self.jobs_begun.saturating_add(1);
         for node in self.stopped_by(work) {
             if let Some(record) = self.record_mut(&node) {
@@ -199,7 +239,7 @@ impl Procedure {
         Ok(())
     }
 
-    fn stopped_by(&self, work: &Work) -> Vec<NodeId> {
+    pub(super) fn stopped_by(&self, work: &Work) -> Vec<NodeId> {
         match work {
             Work::Stop(node) => vec![node.clone()],
             Work::StopAll => self.nodes.iter().map(|node| node.id.clone()).collect(),
@@ -226,17 +266,33 @@ impl Procedure {
         let Some(job) = self.job_of(number) else {
             return Err(Misplaced { what: "the end of a command that does not run", phase });
         };
-        job.state = match ending {
-            Ending::NotRun => JobState::Wanted,
-            ending => JobState::Ended { ending: ending.clone(), at },
-        };
+        let before = std::mem::replace(
+            &mut job.state,
+            match ending {
+                Ending::NotRun => JobState::Wanted,
+                ending => JobState::Ended { ending: ending.clone(), at },
+            },
+        );
         let work = job.work.clone();
+        if *ending == Ending::NotRun {
+            self.was_not_run(&work, &before);
+        }
         for node in self.stopped_by(&work) {
             if let Some(record) = self.record_mut(&node) {
                 record.stop_ended = Some(at);
             }
         }
         Ok(())
+    }
+
+    /// The first update, which did not run after all, touched nothing.
+    fn was_not_run(&mut self, work: &Work, before: &JobState) {
+        if let JobState::Running { since, .. } = before
+            && *work == Work::Update
+            && self.touched == Some(*since)
+        {
+            self.touched = None;
+        }
     }
 
     fn measured(
@@ -247,7 +303,8 @@ impl Procedure {
     ) -> Result<(), Misplaced> {
         let phase = self.phase;
         let (known, since) = (self.backup.clone(), self.since);
-        let Some(job) = self.job_of(number) else {
+        let looks = |job: &&mut Job| matches!(job.work, Work::Measure | Work::Rehash);
+        let Some(job) = self.job_of(number).filter(looks) else {
             return Err(Misplaced { what: "a measure that was not begun", phase });
         };
         let mut flaws = flaws.to_vec();
@@ -262,7 +319,8 @@ impl Procedure {
         }
         let ending = Ending::Exited(i32::from(!flaws.is_empty()));
         job.state = JobState::Ended { ending, at };
-        if flaws.is_empty() {
+        // A second look makes no backup of what was given up meanwhile.
+        if flaws.is_empty() && (is_new || known.is_some()) {
             self.backup = Some(Backup { artefacts: artefacts.to_vec(), at });
         } else if is_new {
             (self.backup, self.word) = (None, false);
@@ -277,115 +335,6 @@ impl Procedure {
         } else if self.phase == Phase::Lower && *to == Mode::Cluster && self.published.is_none() {
             self.published = Some(at);
         }
-    }
-
-    fn restarted(&mut self, jobs: &[FoundJob], means: Means, at: Timestamp) {
-        self.hold = Some(Hold::Restarted);
-        self.resumed = Some(at);
-        self.begin.means = means;
-        for found in jobs {
-            self.found(found, at);
-        }
-        for node in &mut self.nodes {
-            node.unproven = node.course == Course::Down;
-        }
-        let rests_on_it = self.backup.is_some() && self.phase != Phase::Lower;
-        if rests_on_it && !self.jobs.iter().any(|job| job.work == Work::Rehash) {
-            self.jobs.insert(0, Job::wanted(Work::Rehash));
-        }
-    }
-
-    fn found(&mut self, found: &FoundJob, at: Timestamp) {
-        let Some(job) = self.job_of(found.number()) else { return };
-        job.state = match (found, &job.work) {
-            (FoundJob::Running { .. }, _) => return,
-            (FoundJob::Ended { ending, .. }, _) if *ending != Ending::NotRun => {
-                JobState::Ended { ending: ending.clone(), at }
-            }
-            // Looking again harms nothing.
-            (FoundJob::Ended { .. } | FoundJob::NeverRan { .. }, _)
-            | (FoundJob::Gone { .. }, Work::Measure | Work::Rehash) => JobState::Wanted,
-            (FoundJob::Gone { number }, _) => JobState::Unknown { number: *number },
-        };
-        let work = job.work.clone();
-        for node in self.stopped_by(&work) {
-            if let Some(record) = self.record_mut(&node) {
-                record.stop_ended = Some(at);
-            }
-        }
-    }
-
-    fn change_first(&mut self, node: &NodeId, at: Timestamp) {
-        let old = std::mem::replace(&mut self.first, node.clone());
-        self.enter(Phase::StartFirst, at);
-        let mut jobs = self.stops_of([&old].into_iter());
-        if jobs.is_empty()
-            && let Some(record) = self.record_mut(&old)
-        {
-            record.stop_ended = Some(at);
-        }
-        if let Some(record) = self.record_mut(&old)
-            && record.course != Course::Down
-        {
-            record.course = Course::Stopping;
-        }
-        jobs.append(&mut self.jobs);
-        self.jobs = jobs;
-    }
-
-    fn change_keep(&mut self, node: &NodeId, at: Timestamp) {
-        self.first = node.clone();
-        self.hold = None;
-        self.enter(Phase::StartFirst, at);
-    }
-
-    /// Before the version is touched everything is stopped and backed up anew; later only those that
-    /// came back are stopped again.
-    fn stop_again(&mut self, at: Timestamp) {
-        self.hold = None;
-        if self.road == Road::Forward && self.phase == Phase::BackUp {
-            return self.enter(Phase::Stop, at);
-        }
-        let back: Vec<NodeId> = self.to_stop_again().cloned().collect();
-        let mut jobs = self.group_stop().unwrap_or_else(|| self.stops_of(back.iter()));
-        for node in &back {
-            if let Some(record) = self.record_mut(node) {
-                record.course = Course::Stopping;
-                record.stop_ended = jobs.is_empty().then_some(at);
-            }
-        }
-        self.jobs.retain(|job| job.state != JobState::Wanted || !is_stop(&job.work));
-        if self.phase == Phase::StartOthers {
-            self.jobs.clear();
-            self.jobs.extend(self.starts_of(back.iter()));
-        }
-        jobs.append(&mut self.jobs);
-        self.jobs = jobs;
-    }
-
-    /// Those that came back; and, where all may run, those that were never seen to restart.
-    pub(super) fn to_stop_again(&self) -> impl Iterator<Item = &NodeId> {
-        let again = |node: &&NodeRecord| match node.course {
-            Course::CameBack => true,
-            Course::Untouched | Course::Stopping => {
-                self.phase == Phase::StartOthers
-                    && node.excluded.is_none()
-                    && self.must_have_restarted(&node.id)
-            }
-            Course::Down | Course::Started => false,
-        };
-        self.nodes.iter().filter(again).map(|node| &node.id)
-    }
-
-    /// The group command that stops just those that must be down in this phase, if there is one.
-    fn group_stop(&self) -> Option<Vec<Job>> {
-        let all_down = self.nodes.iter().all(|node| self.must_be_down(&node.id));
-        let means = &self.begin.means;
-        if all_down && means.stop_all {
-            return Some(vec![Job::wanted(Work::StopAll)]);
-        }
-        let others = self.kind() == Kind::Maintenance && means.stop_others;
-        others.then(|| vec![Job::wanted(Work::StopOthers)])
     }
 
     fn adopt(&mut self, at: Timestamp) {

@@ -1,11 +1,14 @@
 //! What is proven in a phase, what it waits for, and what speaks against going on.
 
+mod first;
+mod work;
+
 use std::collections::BTreeSet;
 
 use super::facts::Downness;
 use super::{
     Course, Facts, Job, JobState, Kind, Member, NodeFacts, NodeRecord, Objection, ObjectionKind,
-    Phase, Procedure, Road, Work,
+    Phase, Procedure, Work,
 };
 use crate::model::{Mode, NodeId, NodeRole, Timestamp};
 
@@ -139,6 +142,11 @@ impl<'a> Look<'a> {
     fn mode_is_in_force(&mut self) {
         let Some(mode) = self.procedure.mode() else { return };
         if self.facts.mode != mode {
+            if let Some(kept) = mode.node()
+                && !super::want::carries(self.facts, kept, self.procedure)
+            {
+                self.node_ready(kept);
+            }
             return self.standing.wait(format!("mode {mode} (now {})", self.facts.mode));
         }
         if self.facts.switching {
@@ -173,7 +181,8 @@ impl<'a> Look<'a> {
             return self.standing.proven(format!("{id} is down"), "node", Some(self.facts.now));
         }
         let Some(after) = self.procedure.stop_asked(node) else {
-            return; // Its command still runs, which is waited for.
+            // Its command runs, or is about to: nothing before its end proves anything.
+            return self.standing.wait(format!("{id} is stopped"));
         };
         let known = self.node(id);
         match known.downness(self.facts.now, after, self.procedure.enough()) {
@@ -232,6 +241,9 @@ impl<'a> Look<'a> {
             return self.object(Objection::new(ObjectionKind::NotReady, what, remedy).of(id));
         }
         if known.is_ready(self.facts.now, enough) {
+            if !self.procedure.is_ready_for_good(&known) {
+                return self.standing.wait(format!("{id} is ready still, after its stop"));
+            }
             let what = format!("{id} is ready, {} times in a row", known.ready_in_a_row);
             return self.standing.proven(what, "probe", known.taken);
         }
@@ -288,9 +300,10 @@ impl<'a> Look<'a> {
         self.one_build();
     }
 
+    /// Of those that serve each must be known; of a worker what is known counts.
     fn one_build(&mut self) {
         let serving: Vec<NodeId> = self.procedure.serving().cloned().collect();
-        let known: Vec<NodeFacts> = serving.iter().map(|id| self.node(id)).collect();
+        let mut known: Vec<NodeFacts> = serving.iter().map(|id| self.node(id)).collect();
         let by_image = known.iter().all(|node| node.image.is_some());
         let build = |node: &NodeFacts| {
             if by_image { node.image.clone() } else { node.build.clone() }
@@ -302,6 +315,10 @@ impl<'a> Look<'a> {
             let objection = Objection::new(ObjectionKind::BuildUnknown, what, remedy);
             self.object(objection.of(&node.id));
         }
+        let workers = self
+            .members()
+            .filter(|(member, node)| member.role == NodeRole::Worker && node.excluded.is_none());
+        known.extend(workers.map(|(member, _)| self.node(&member.id)));
         let builds: BTreeSet<String> = known.iter().filter_map(build).collect();
         if 1 < builds.len() {
             let each =
@@ -327,6 +344,11 @@ impl<'a> Look<'a> {
                 record.filter(|node| !matches!(node.course, Course::Untouched | Course::Started));
             if taken_back.is_some() {
                 self.standing.wait(format!("{first} is restarted"));
+            } else if self.node(&first).must_restart
+                && record.is_some_and(|node| node.course == Course::Untouched)
+            {
+                let what = format!("{first} was not restarted since a call changed what runs");
+                self.not_restarted(&first, what);
             }
             return;
         }
@@ -334,230 +356,6 @@ impl<'a> Look<'a> {
             self.restarted(node);
         }
         self.first_is_right();
-    }
-
-    /// Version, build and plugins of the first node are those that they should be.
-    fn first_is_right(&mut self) {
-        if self.procedure.road == Road::Abort {
-            return;
-        }
-        let first = self.node(&self.procedure.first);
-        let begin = &self.procedure.begin;
-        match (self.procedure.kind(), self.procedure.road) {
-            (Kind::Upgrade, Road::Forward | Road::Abort) => {
-                self.version_is(begin.to.as_deref(), &first);
-                self.something_changed(&first);
-                self.plugins_kept(&first);
-            }
-            (Kind::Upgrade, Road::Back) => {
-                self.version_is(begin.before.version.as_deref(), &first);
-                self.build_of_before(&first);
-                self.plugins_kept(&first);
-            }
-            (Kind::FirstStart, _) => match &first.plugins {
-                Some(plugins) if !plugins.is_empty() => {
-                    let what = format!("{} plugins are enabled", plugins.len());
-                    self.standing.proven(what, "pm:listEnabled", first.taken);
-                }
-                Some(_) | None => self.standing.wait("its plugins are installed and enabled"),
-            },
-            (Kind::Maintenance, _) => self.plugins_now(&first),
-        }
-    }
-
-    fn version_is(&mut self, wanted: Option<&str>, first: &NodeFacts) {
-        match (wanted, &first.version) {
-            (Some(wanted), Some(found)) if wanted == found => {
-                let what = format!("the database names version {found}");
-                self.standing.proven(what, "app:getInfo", first.taken);
-            }
-            (Some(wanted), Some(found)) => {
-                let what = format!("the database names version {found}, not {wanted}");
-                let remedy = "see which version the node runs; `retry`, or `rollback`";
-                self.object(Objection::new(ObjectionKind::WrongVersion, what, remedy));
-            }
-            (Some(wanted), None) => self.standing.wait(format!("the version row ({wanted})")),
-            (None, found) => {
-                if let Some(found) = found {
-                    let what = format!("the database names version {found}");
-                    self.standing.proven(what, "app:getInfo", first.taken);
-                }
-            }
-        }
-    }
-
-    fn something_changed(&mut self, first: &NodeFacts) {
-        let before = &self.procedure.begin.before;
-        let (was, is) = match (&before.image, &first.image) {
-            (Some(was), Some(is)) => (Some(was), Some(is)),
-            (Some(_) | None, None) | (None, Some(_)) => {
-                (before.build.as_ref(), first.build.as_ref())
-            }
-        };
-        match (was, is) {
-            (Some(was), Some(is)) if was == is => {
-                let what = format!("{} runs the same build as before ({is})", first.id);
-                let remedy = "see whether the update really changed the version; `retry`, `rollback`, \
-                              or `waive` this with your reason";
-                self.object(Objection::new(ObjectionKind::NothingChanged, what, remedy));
-            }
-            (Some(was), Some(is)) => {
-                self.standing.proven(format!("build {is} (before: {was})"), "page", first.taken);
-            }
-            (Some(_) | None, None) | (None, Some(_)) => {}
-        }
-    }
-
-    fn build_of_before(&mut self, first: &NodeFacts) {
-        let before = &self.procedure.begin.before;
-        let (was, is) = match (&before.image, &first.image) {
-            (Some(was), Some(is)) => (Some(was), Some(is)),
-            (Some(_) | None, None) | (None, Some(_)) => {
-                (before.build.as_ref(), first.build.as_ref())
-            }
-        };
-        match (was, is) {
-            (Some(was), Some(is)) if was != is => {
-                let what = format!("{} runs {is}, and ran {was} before the upgrade", first.id);
-                let remedy = "put the old version in place, then `retry`";
-                self.object(Objection::new(ObjectionKind::WrongBuild, what, remedy));
-            }
-            (Some(_), Some(is)) => {
-                self.standing.proven(format!("the build of before: {is}"), "page", first.taken);
-            }
-            (Some(_) | None, None) | (None, Some(_)) => {}
-        }
-    }
-
-    fn plugins_kept(&mut self, first: &NodeFacts) {
-        let (Some(before), Some(now)) = (&self.procedure.begin.before.plugins, &first.plugins)
-        else {
-            return;
-        };
-        let lost: Vec<&str> =
-            before.iter().filter(|name| !now.contains(name)).map(String::as_str).collect();
-        if lost.is_empty() {
-            let what = format!("all {} plugins of before are enabled", before.len());
-            return self.standing.proven(what, "pm:listEnabled", first.taken);
-        }
-        let what = format!("plugins that were enabled before are not now: {}", lost.join(", "));
-        let remedy = "see whether the new version dropped them on purpose; then `waive` this with \
-                      your reason, else `rollback`";
-        self.object(Objection::new(ObjectionKind::PluginsLost, what, remedy));
-    }
-
-    /// In-app work: what it changed, for whoever verifies.
-    fn plugins_now(&mut self, first: &NodeFacts) {
-        let (Some(before), Some(now)) = (&self.procedure.begin.before.plugins, &first.plugins)
-        else {
-            return;
-        };
-        let new = now.iter().filter(|name| !before.contains(name)).map(|name| format!("+{name}"));
-        let gone = before.iter().filter(|name| !now.contains(name)).map(|name| format!("-{name}"));
-        let all: Vec<String> = new.chain(gone).collect();
-        let changed = if all.is_empty() { "none changed".to_owned() } else { all.join(" ") };
-        let what = format!("plugins enabled: {} (before {}): {changed}", now.len(), before.len());
-        self.standing.proven(what, "pm:listEnabled", first.taken);
-    }
-
-    fn backed_up(&mut self) {
-        let procedure = self.procedure;
-        for flaw in &procedure.flaws {
-            let remedy = "look at the command's output; `retry` backs up again";
-            self.object(Objection::new(ObjectionKind::BackupFlawed, flaw.to_string(), remedy));
-        }
-        if let (Some(free), Some(last)) =
-            (self.facts.free_bytes, procedure.begin.before.backup_bytes)
-            && free < last
-            && procedure.backup.is_none()
-        {
-            let what = format!("{free} bytes are free; the last backup took {last}");
-            let remedy = "free space where the backup goes, or `waive` this with your reason";
-            self.object(Objection::new(ObjectionKind::LittleSpace, what, remedy));
-        }
-        let Some(backup) = &procedure.backup else {
-            if !self.backup_is_under_way() || procedure.waived("no_backup").is_some() {
-                let what = "there is no proven backup";
-                let remedy = "back up, then `retry` (or `continue` where you do it by hand); without \
-                              one there is no rollback: `waive` only with a reason that you can defend";
-                self.object(Objection::new(ObjectionKind::NoBackup, what, remedy));
-            }
-            return;
-        };
-        for artefact in &backup.artefacts {
-            let (path, bytes) = (&artefact.path, artefact.bytes);
-            let digest: String = artefact.sha256.chars().take(16).collect();
-            let what = format!("{path}: {bytes} bytes, SHA-256 {digest}...");
-            self.standing.proven(what, "disk", Some(backup.at));
-        }
-        if let Some(last) = procedure.begin.before.backup_bytes
-            && backup.bytes() < last / 2
-        {
-            let what = format!("the backup has {} bytes; the last one had {last}", backup.bytes());
-            let remedy = "see what is missing; `retry`, or `waive` this with your reason";
-            self.object(Objection::new(ObjectionKind::MuchSmaller, what, remedy));
-        }
-    }
-
-    fn backup_is_under_way(&self) -> bool {
-        let open = |job: &Job| matches!(job.state, JobState::Wanted | JobState::Running { .. });
-        self.procedure.jobs.iter().any(|job| open(job) && !self.waits_for_word(job))
-    }
-
-    /// The commands of this phase.
-    fn jobs(&mut self) {
-        let nodes_say = self.standing.is_complete();
-        for job in &self.procedure.jobs {
-            let proven_otherwise = job.work.is_proven_by_nodes() && nodes_say;
-            match &job.state {
-                _ if proven_otherwise && !job.is_running() => {}
-                JobState::Wanted if self.waits_for_word(job) => {}
-                JobState::Wanted => self.standing.wait(format!("the command: {}", job.work)),
-                JobState::Running { since, .. } => {
-                    self.standing.wait(format!("{} (runs since {since})", job.work));
-                }
-                JobState::Ended { ending, at } if ending.is_success() => {
-                    let what = format!("{} {ending}", job.work);
-                    self.standing.proven(what, "exit code", Some(*at));
-                }
-                JobState::Ended { ending, at: _ } => {
-                    let failed = self.failure(job, &format!("{} {ending}", job.work));
-                    self.object(failed);
-                }
-                JobState::Unknown { .. } => {
-                    let what =
-                        format!("{} ran when the gateway died; its outcome is unknown", job.work);
-                    let remedy =
-                        "see what it did; `adopt` takes it for done, `retry` runs it again";
-                    self.object(Objection::new(ObjectionKind::CommandUnknown, what, remedy));
-                }
-            }
-        }
-    }
-
-    /// Measuring a backup by hand begins with the operator's word.
-    fn waits_for_word(&self, job: &Job) -> bool {
-        self.procedure.phase == Phase::BackUp
-            && self.procedure.is_by_hand()
-            && !self.procedure.word
-            && matches!(job.work, Work::Measure | Work::VerifyBackup)
-    }
-
-    fn failure(&self, job: &Job, what: &str) -> Objection {
-        if job.work == Work::Rehash {
-            let flaws = self.procedure.flaws.iter().map(ToString::to_string);
-            let what = flaws.collect::<Vec<_>>().join("; ");
-            let remedy = "find the backup that was made and put it back, then `retry`";
-            return Objection::new(ObjectionKind::BackupChanged, what, remedy);
-        }
-        let failed = |remedy| Objection::new(ObjectionKind::CommandFailed, what, remedy);
-        if job.work == Work::Verify {
-            // The operator's eye may know better than a script.
-            let remedy = "look at its output; `retry` runs it again, `rollback` goes back; where the \
-                          command is wrong, `waive` this with your reason";
-            return Objection { waivable: true, ..failed(remedy) };
-        }
-        failed("look at its output; `retry` runs it again")
     }
 }
 
@@ -592,6 +390,19 @@ impl Procedure {
         let asked = node.stop_ended.unwrap_or(self.began);
         // After a restart of the gateway the watch begins anew.
         Some(self.resumed.filter(|_| node.unproven).map_or(asked, |resumed| resumed.max(asked)))
+    }
+
+    /// What was seen before a node went down proves nothing after it. One that was told to stop, and
+    /// was not seen down, is ready only if it still is when a refused port would have counted as down.
+    fn is_ready_for_good(&self, known: &NodeFacts) -> bool {
+        let (Some(node), Some(taken)) = (self.record(&known.id), known.taken) else { return false };
+        match node.course {
+            Course::Untouched | Course::CameBack | Course::Started => true,
+            Course::Down => node.down_at.is_none_or(|down| down < taken),
+            Course::Stopping => {
+                node.stop_ended.is_some_and(|asked| self.enough().down_after <= taken.since(asked))
+            }
+        }
     }
 
     pub(super) fn is_worker(&self, id: &NodeId) -> bool {

@@ -1,0 +1,294 @@
+//! Planning and beginning a procedure.
+
+use super::super::{BeginCommand, Plan, PlanCommand, ProcedureError, ProcedureReply, Why};
+use super::{Engine, journalled_key};
+use crate::clock;
+use crate::failpoint;
+use crate::journal::Answer;
+use crate::journal::record::Record;
+use crate::model::limits::VERSION_BYTES_MAX;
+use crate::model::{Mode, NodeId, NodeRole, NodeState, Pace, Revision};
+use crate::procedure::{self, Before, Begin, Kind, Objection, ObjectionKind, planned};
+use crate::routing::NodeIndex;
+
+impl Engine {
+    /// What a procedure would do, and what speaks against it now.
+    pub(super) fn plan(&self, command: &PlanCommand) -> Result<Plan, ProcedureError> {
+        let begin = self.would_begin(command, 0)?;
+        let objections = self.against_beginning(&begin);
+        let mut warnings = self.forewarn(&begin);
+        if let Some(running) = self.running_procedure() {
+            let (kind, id, phase) = (running.kind(), running.id, running.phase);
+            warnings.push(format!("{kind} {id} runs, in phase {phase}: it must be over first"));
+        }
+        Ok(Plan {
+            kind: begin.kind,
+            first: begin.first.clone(),
+            phases: planned(&begin, clock::now()),
+            before: begin.before.clone(),
+            objections,
+            warnings,
+        })
+    }
+
+    /// Begins a procedure. Its first effects follow at once.
+    pub(super) async fn begin_procedure(
+        &mut self,
+        command: BeginCommand,
+    ) -> Result<ProcedureReply, ProcedureError> {
+        if let Some(reply) = self.replayed(command.idempotency.as_ref())? {
+            return Ok(reply);
+        }
+        let current = self.revision();
+        if let Some(expected) = command.expected.filter(|expected| *expected != current) {
+            return Err(ProcedureError::LostRace { expected, current });
+        }
+        if let Some(running) = self.running_procedure() {
+            let (id, kind, phase) = (running.id, running.kind(), running.phase);
+            return Err(ProcedureError::Running { id, kind, phase });
+        }
+        if self.running.is_some() {
+            return Err(ProcedureError::SwitchRuns);
+        }
+        self.journal_writes()?;
+        let id = self.ledger.next().map_or(0, |seq| seq.0);
+        let mut begin = self.would_begin(&command.plan, id)?;
+        begin.auto = command.auto;
+        begin.by.clone_from(&command.by.name);
+        begin.why = command.why.as_ref().map(|why| Why::as_str(why).to_owned());
+        let objections = self.against_beginning(&begin);
+        if !objections.is_empty() {
+            return Err(ProcedureError::Refused(objections));
+        }
+        self.evidence.hurry(Pace::Closely);
+        self.watch.forget();
+        let idempotency = command.idempotency.as_ref().map(journalled_key);
+        let record = Record::Begun { begin: Box::new(begin), idempotency };
+        failpoint::hit("procedure.before_journal");
+        let seq = match self.ledger.append(record).await {
+            Ok(seq) => seq,
+            Err(error) => {
+                self.evidence.hurry(Pace::Usual);
+                self.journal_failed(&error);
+                return Err(ProcedureError::JournalDegraded { cause: error.to_string() });
+            }
+        };
+        failpoint::hit("procedure.journalled");
+        self.begun(Revision(seq.0));
+        self.conduct().await;
+        Ok(self.procedure_reply(false))
+    }
+
+    fn begun(&self, revision: Revision) {
+        self.metrics.revision(revision);
+        self.stand(|standing| standing.revision = revision);
+        let Some(procedure) = self.ledger.procedure() else { return };
+        self.metrics.procedure(procedure);
+        let (id, kind, phase) = (procedure.id, procedure.kind(), procedure.phase);
+        let detail = format!("by {}", procedure.begin.by);
+        let event = super::EventKind::Procedure { id, kind, phase, what: "began", detail };
+        self.events.tell(revision, event);
+    }
+
+    pub(super) fn journal_writes(&self) -> Result<(), ProcedureError> {
+        match self.ledger.degraded() {
+            None => Ok(()),
+            Some(cause) => Err(ProcedureError::JournalDegraded { cause: cause.to_owned() }),
+        }
+    }
+
+    /// The answer of then, where the key was used for the same command.
+    pub(super) fn replayed(
+        &self,
+        key: Option<&super::super::Idempotency>,
+    ) -> Result<Option<ProcedureReply>, ProcedureError> {
+        let known =
+            key.and_then(|key| Some((key, self.ledger.remembered(&key.key, clock::now())?)));
+        let Some((key, known)) = known else { return Ok(None) };
+        match &known.answer {
+            Answer::Procedure { .. } if known.key.digest == key.digest => {
+                Ok(Some(self.procedure_reply(true)))
+            }
+            Answer::Procedure { .. } | Answer::Same(_) | Answer::Switch { .. } => {
+                Err(ProcedureError::KeyReused)
+            }
+        }
+    }
+
+    /// How the procedure stands now.
+    pub(super) fn procedure_reply(&self, replayed: bool) -> ProcedureReply {
+        let procedure = self.ledger.procedure();
+        let view = procedure.map(|procedure| procedure::view(procedure, &self.facts(procedure)));
+        let id = procedure.map_or(0, |procedure| procedure.id);
+        ProcedureReply { id, revision: self.revision(), view, replayed }
+    }
+
+    fn would_begin(&self, command: &PlanCommand, id: u64) -> Result<Begin, ProcedureError> {
+        let members = self.equipment.members();
+        let first = match &command.node {
+            Some(node) => node.clone(),
+            None => self.default_first().ok_or_else(|| self.unknown_node("(none)"))?,
+        };
+        if !members.iter().any(|member| member.id == first) {
+            return Err(self.unknown_node(first.as_str()));
+        }
+        let (backup_path, artefacts) = self.equipment.backup_of(id).unwrap_or_default();
+        Ok(Begin {
+            kind: command.kind,
+            before: self.before(&first),
+            first,
+            members,
+            to: command.to.clone(),
+            auto: false,
+            means: self.equipment.means(),
+            bounds: self.equipment.bounds(),
+            backup_path,
+            artefacts,
+            by: String::new(),
+            why: None,
+        })
+    }
+
+    fn default_first(&self) -> Option<NodeId> {
+        let left_out = self.left_out();
+        let mut serving = self
+            .nodes
+            .iter()
+            .filter(|node| node.role == NodeRole::Request && !left_out.contains(&node.id));
+        let first = serving.next().map(|node| node.id.clone());
+        first.or_else(|| self.equipment.first_request().cloned())
+    }
+
+    fn unknown_node(&self, node: &str) -> ProcedureError {
+        let known: Vec<&str> = self.nodes.iter().map(|node| node.id.as_str()).collect();
+        let known = known.join(", ");
+        match node.parse() {
+            Ok(node) => ProcedureError::UnknownNode { node, known },
+            Err(_) => {
+                let what = "no node of role request is configured";
+                let remedy = "write one into the configuration";
+                ProcedureError::Refused(vec![objection(ObjectionKind::LastNode, what, remedy)])
+            }
+        }
+    }
+
+    /// What is true before it begins; the first node's word, else any other's.
+    fn before(&self, first: &NodeId) -> Before {
+        let known = |id: &NodeId| {
+            let index = self.nodes.iter().position(|node| node.id == *id)?;
+            Some(self.evidence.node(NodeIndex(index)))
+        };
+        let all = || {
+            let others = self.nodes.iter().map(|node| &node.id).filter(|id| *id != first);
+            std::iter::once(first).chain(others).filter_map(known)
+        };
+        Before {
+            version: all().find_map(|node| node.version),
+            build: all().find_map(|node| node.build),
+            image: self.watch.images.get(first).cloned(),
+            plugins: all().find_map(|node| node.plugins).map(|plugins| plugins.to_vec()),
+            backup_bytes: self.ledger.backup_bytes(),
+        }
+    }
+
+    /// Everything that speaks against beginning now.
+    fn against_beginning(&self, begin: &Begin) -> Vec<Objection> {
+        let mut objections = Vec::new();
+        let first = begin.member(&begin.first);
+        if first.is_some_and(|member| member.role == NodeRole::Worker) {
+            let what = format!("{} takes no traffic", begin.first);
+            let remedy = "name a node of role request";
+            objections.push(objection(ObjectionKind::LastNode, &what, remedy));
+        }
+        if self.left_out().contains(&begin.first) {
+            let what = format!("{} is left out", begin.first);
+            let remedy = "name another node, or include it first";
+            objections.push(objection(ObjectionKind::LastNode, &what, remedy));
+        }
+        if begin.kind == Kind::Maintenance {
+            let mode = Mode::Single(begin.first.clone());
+            for speaks_against in self.against(&mode) {
+                let (what, remedy) = (speaks_against.to_string(), speaks_against.remedy());
+                objections.push(objection(ObjectionKind::NotReady, &what, &remedy));
+            }
+        }
+        if let Some(to) = &begin.to {
+            let legal = |b: u8| b.is_ascii_alphanumeric() || b"._+-".contains(&b);
+            if to.is_empty() || VERSION_BYTES_MAX < to.len() || !to.bytes().all(legal) {
+                let what = format!("a version has 1 to {VERSION_BYTES_MAX} of a-z, 0-9 and ._+-");
+                let remedy = "name it as the database does, as 2.2.15";
+                objections.push(objection(ObjectionKind::WrongVersion, &what, remedy));
+            } else if begin.before.version.as_ref() == Some(to) {
+                let what = format!("the database names version {to} already");
+                let remedy = "name another version, or none";
+                objections.push(objection(ObjectionKind::NothingChanged, &what, remedy));
+            }
+        }
+        objections
+    }
+
+    /// What an operator should know before it begins.
+    fn forewarn(&self, begin: &Begin) -> Vec<String> {
+        let mut warnings = vec![
+            "exactly one gateway may stand before this cluster, and nothing else may reach the \
+             nodes' ports"
+                .to_owned(),
+        ];
+        if begin.kind != Kind::Maintenance || 1 < begin.members.len() {
+            warnings.push(
+                "nodes must not come back by themselves while they are to be down: see that no \
+                 restart policy, and no reboot of a host, starts them"
+                    .to_owned(),
+            );
+        }
+        for member in &begin.members {
+            if !member.means.status && member.address.is_none() {
+                let id = &member.id;
+                warnings.push(format!(
+                    "{id} has neither an address nor a status command: that it is down, or runs, \
+                     can only be waived"
+                ));
+            }
+        }
+        if begin.kind == Kind::Upgrade {
+            let missing: Vec<&str> = [
+                (begin.means.backup, "backup"),
+                (begin.means.update, "update"),
+                (begin.means.restore, "restore"),
+                (begin.means.revert, "revert"),
+            ]
+            .into_iter()
+            .filter_map(|(there, name)| (!there).then_some(name))
+            .collect();
+            if !missing.is_empty() {
+                let names = missing.join(", ");
+                warnings.push(format!("no command for {names}: done by hand, as it is said then"));
+            }
+            if begin.before.version.is_none() {
+                warnings.push(
+                    "no node tells the database's version now: a rollback cannot compare with it"
+                        .to_owned(),
+                );
+            }
+        }
+        let ready = (0..self.nodes.len())
+            .filter(|index| self.evidence.node(NodeIndex(*index)).state == NodeState::Ready)
+            .count();
+        if begin.kind == Kind::FirstStart && 0 < ready {
+            let what = "nodes are ready already; a first start begins with all of them stopped";
+            warnings.push(what.to_owned());
+        }
+        warnings
+    }
+
+    fn against(&self, target: &Mode) -> Vec<super::Objection> {
+        let guarded = self.guarded.calls(&self.nodes);
+        let (excluded, known) = (self.left_out(), &*self.evidence);
+        super::super::evidence::objections(target, &self.nodes, known, &guarded, &excluded)
+    }
+}
+
+fn objection(kind: ObjectionKind, what: &str, remedy: &str) -> Objection {
+    let waivable = false;
+    Objection { kind, node: None, detail: what.to_owned(), remedy: remedy.to_owned(), waivable }
+}

@@ -1,0 +1,164 @@
+//! What operators say to a procedure.
+
+use super::super::evidence::NodeEvidence;
+use super::super::{ChoiceCommand, EventKind, ProcedureError, ProcedureReply};
+use super::{Engine, journalled_key};
+use crate::journal::record::{Commander, Record};
+use crate::model::{NodeId, NodeState, Revision};
+use crate::procedure::{self, Choice, Excluded, Objection, ObjectionKind, Procedure, Said};
+use crate::routing::NodeIndex;
+
+impl Engine {
+    /// Takes a choice, or says why not.
+    pub(super) async fn choose(
+        &mut self,
+        command: ChoiceCommand,
+    ) -> Result<ProcedureReply, ProcedureError> {
+        if let Some(reply) = self.replayed(command.idempotency.as_ref())? {
+            return Ok(reply);
+        }
+        let Some(procedure) = self.running_procedure() else {
+            return self.outside(command).await;
+        };
+        self.answers(&procedure, &command)?;
+        if command.choice.needs_why() && command.why.is_none() {
+            return Err(ProcedureError::WhyMissing);
+        }
+        self.journal_writes()?;
+        let why = command.why.as_ref().map(|why| why.as_str().to_owned());
+        let said = Said { choice: command.choice, by: command.by.name, why };
+        // What was going on until now is part of what is answered.
+        let facts = self.facts(&procedure);
+        let event = procedure::choose(&procedure, &facts, said)?;
+        let idempotency = command.idempotency.as_ref().map(journalled_key);
+        let taken = self.happened(event, idempotency).await;
+        taken.map_err(|error| ProcedureError::JournalDegraded { cause: error.to_string() })?;
+        self.conduct().await;
+        Ok(self.procedure_reply(false))
+    }
+
+    /// Is it this procedure that the choice answers, and as it stands?
+    fn answers(
+        &self,
+        procedure: &Procedure,
+        command: &ChoiceCommand,
+    ) -> Result<(), ProcedureError> {
+        if let Some(asked) = command.id.filter(|id| *id != procedure.id) {
+            return Err(ProcedureError::Another { asked, running: procedure.id });
+        }
+        let Some((phase, revision)) = command.answers else {
+            return Err(ProcedureError::AnswersNothing);
+        };
+        if phase == procedure.phase && procedure.stamp <= revision.0 {
+            return Ok(());
+        }
+        let (now_phase, now) = (procedure.phase, Revision(procedure.stamp));
+        Err(ProcedureError::Stale { phase, revision, now_phase, now })
+    }
+
+    /// Outside a procedure only a node that was left out can be taken back.
+    async fn outside(&mut self, command: ChoiceCommand) -> Result<ProcedureReply, ProcedureError> {
+        let Choice::Include(node) = &command.choice else {
+            return Err(ProcedureError::NoneRuns);
+        };
+        if command.id.is_some() {
+            return Err(ProcedureError::NoneRuns);
+        }
+        self.journal_writes()?;
+        let objections = self.against_including(node);
+        if !objections.is_empty() {
+            return Err(ProcedureError::Refused(objections));
+        }
+        let by = Commander { uid: command.by.uid, name: command.by.name.clone() };
+        let idempotency = command.idempotency.as_ref().map(journalled_key);
+        let record = Record::Included { node: node.clone(), by, idempotency };
+        let seq = self.ledger.append(record).await.map_err(|error| {
+            self.journal_failed(&error);
+            ProcedureError::JournalDegraded { cause: error.to_string() }
+        })?;
+        self.included(node, Revision(seq.0), &command.by.name);
+        Ok(ProcedureReply { id: 0, revision: Revision(seq.0), view: None, replayed: false })
+    }
+
+    /// A node more to route to closes nothing: no fence is needed.
+    fn included(&mut self, node: &NodeId, revision: Revision, by: &str) {
+        let mode = self.mode();
+        let generation = self.publisher.publish(mode.clone(), &self.left_out());
+        self.metrics.revision(revision);
+        self.metrics.published(mode.kind(), generation);
+        let excluded = self.ledger.excluded();
+        self.stand(|standing| {
+            standing.revision = revision;
+            standing.generation = generation;
+            standing.excluded = excluded;
+        });
+        let kind = EventKind::Included { node: node.clone(), by: by.to_owned() };
+        self.events.tell(revision, kind);
+    }
+
+    /// It must be ready, restarted since it was left out, and run what the others run.
+    fn against_including(&self, node: &NodeId) -> Vec<Objection> {
+        let excluded = self.ledger.excluded();
+        let Some(left_out) = excluded.iter().find(|excluded| excluded.node == *node) else {
+            let what = format!("{node} is not left out");
+            return vec![objection(ObjectionKind::NotHere, node, what, "nothing is to be done")];
+        };
+        let Some(known) = self.known(node) else {
+            let what = format!("{node} is not in the configuration");
+            let remedy = "write it there, and restart the gateway";
+            return vec![objection(ObjectionKind::NotHere, node, what, remedy)];
+        };
+        let mut objections = Vec::new();
+        if known.state != NodeState::Ready {
+            let what = format!("{node} is {}: {}", known.state, known.reason);
+            let remedy = "start it and wait until it is ready";
+            objections.push(objection(ObjectionKind::NotReady, node, what, remedy));
+        }
+        if known.restarted.is_none_or(|restarted| restarted <= left_out.at) {
+            let what = format!("{node} was not seen to restart since it was left out");
+            let remedy = "stop it, wait until it is down, and start it";
+            objections.push(objection(ObjectionKind::NotRestarted, node, what, remedy));
+        }
+        objections.extend(self.other_build(node, &known, &excluded));
+        objections
+    }
+
+    fn known(&self, node: &NodeId) -> Option<NodeEvidence> {
+        let index = self.nodes.iter().position(|other| other.id == *node)?;
+        Some(self.evidence.node(NodeIndex(index)))
+    }
+
+    fn other_build(
+        &self,
+        node: &NodeId,
+        known: &NodeEvidence,
+        excluded: &[Excluded],
+    ) -> Option<Objection> {
+        let serving = self
+            .nodes
+            .iter()
+            .filter(|other| !excluded.iter().any(|excluded| excluded.node == other.id));
+        let ready = serving.filter_map(|other| self.known(&other.id).map(|known| (other, known)));
+        let mut ready = ready.filter(|(_, known)| known.state == NodeState::Ready);
+        let differs = |theirs: &NodeEvidence| match (&theirs.build, &known.build) {
+            (Some(theirs), Some(its)) => theirs != its,
+            (None, _) => false,
+            (Some(_), None) => true,
+        };
+        let (other, theirs) = ready.find(|(_, theirs)| differs(theirs))?;
+        let unknown = || "unknown".to_owned();
+        let what = format!(
+            "{node} runs build {}, {} runs {}",
+            known.build.clone().unwrap_or_else(unknown),
+            other.id,
+            theirs.build.clone().unwrap_or_else(unknown)
+        );
+        let remedy = "bring it to the same version and restart it";
+        Some(objection(ObjectionKind::MixedBuilds, node, what, remedy))
+    }
+}
+
+fn objection(kind: ObjectionKind, node: &NodeId, what: String, remedy: &str) -> Objection {
+    let node = Some(node.clone());
+    Objection { kind, node, detail: what, remedy: remedy.to_owned(), waivable: false }
+}

@@ -1,0 +1,342 @@
+//! What is gathered for the running procedure beside the probes: the answers of the operator's
+//! commands. Forgotten with the process; gathered again by the next one.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::task::TaskTracker;
+
+use super::equipment::{ASK_BUILD_EVERY, ASK_BUILD_IDLE, ASK_STATUS_EVERY, Equipment};
+use crate::clock;
+use crate::drivers::{self, Order, Outcome, Runner, artefact, parse_status};
+use crate::model::NodeId;
+use crate::model::limits::{COMMAND_OUTPUT_BYTES_SHOWN, COMMAND_OUTPUT_LINES, LOG_LINES};
+use crate::procedure::{Artefact, Flaw, NodeStatus, Procedure, Reported, Ticket, Work};
+
+/// What a task found out.
+#[derive(Debug)]
+pub(super) enum Finding {
+    Status(NodeId, Reported),
+    Image(NodeId, Option<String>),
+    Logs(NodeId, Vec<String>),
+    Space(Option<u64>),
+    /// The last lines of a running command's output, and what is new of it.
+    Output {
+        number: u64,
+        last: Vec<String>,
+        new: Vec<String>,
+        offset: u64,
+    },
+    Ended {
+        number: u64,
+        outcome: Outcome,
+    },
+    Measured {
+        number: u64,
+        artefacts: Vec<Artefact>,
+        flaws: Vec<Flaw>,
+    },
+}
+
+/// Quick commands under way at once; others wait for their turn.
+const ASKS_MAX: usize = 16;
+/// Notifications under way at once; more are dropped, and the log says so.
+const NOTIFICATIONS_MAX: usize = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Asked {
+    Status,
+    Image,
+    Logs,
+    Space,
+    Output,
+}
+
+/// What is known, and what is being asked.
+pub(super) struct Watch {
+    pub(super) statuses: BTreeMap<NodeId, Reported>,
+    pub(super) images: BTreeMap<NodeId, String>,
+    pub(super) logs: BTreeMap<NodeId, Vec<String>>,
+    pub(super) free_bytes: Option<u64>,
+    /// Why the switch that the phase wants was not begun.
+    pub(super) switch_refused: Option<String>,
+    pub(super) output: Option<(Work, Vec<String>)>,
+    /// How far the output of the running command was told.
+    told: (u64, u64),
+    /// When each was asked last, and whether its answer is still to come.
+    asked: BTreeMap<(Asked, Option<NodeId>), (Instant, bool)>,
+    /// When all were asked what they run, outside a procedure.
+    images_asked: Option<Instant>,
+    findings: mpsc::Sender<Finding>,
+    tasks: TaskTracker,
+    asks: Arc<Semaphore>,
+    notifications: Arc<Semaphore>,
+}
+
+impl Watch {
+    pub(super) fn new(findings: mpsc::Sender<Finding>, tasks: TaskTracker) -> Self {
+        Self {
+            statuses: BTreeMap::new(),
+            images: BTreeMap::new(),
+            logs: BTreeMap::new(),
+            free_bytes: None,
+            switch_refused: None,
+            output: None,
+            told: (0, 0),
+            asked: BTreeMap::new(),
+            images_asked: None,
+            findings,
+            tasks,
+            asks: Arc::new(Semaphore::new(ASKS_MAX)),
+            notifications: Arc::new(Semaphore::new(NOTIFICATIONS_MAX)),
+        }
+    }
+
+    /// Another procedure begins.
+    pub(super) fn forget(&mut self) {
+        self.statuses.clear();
+        self.logs.clear();
+        (self.free_bytes, self.output, self.switch_refused) = (None, None, None);
+    }
+
+    /// Asks again what is due to be asked.
+    pub(super) fn ask(&mut self, equipment: &Equipment, procedure: &Procedure) {
+        for (member, _) in procedure.members() {
+            let own = equipment.of_node(&member.id);
+            let status = own.and_then(|own| own.status.as_ref());
+            let status = equipment.ask(status, &member.id, procedure);
+            self.ask_node(Asked::Status, &member.id, status, &equipment.runner);
+            let build = own.and_then(|own| own.build.as_ref());
+            let build = equipment.ask(build, &member.id, procedure);
+            self.ask_node(Asked::Image, &member.id, build, &equipment.runner);
+        }
+        if procedure.phase == crate::procedure::Phase::BackUp {
+            self.ask_space(equipment.backup_place(procedure));
+        }
+        let running = procedure.running().find_map(|job| match &job.state {
+            crate::procedure::JobState::Running { ticket, .. } if 0 < ticket.pid => {
+                Some(ticket.number)
+            }
+            _ => None,
+        });
+        if let Some(number) = running {
+            self.read_output(number, &equipment.runner);
+        }
+    }
+
+    /// Asks, now and then, what the nodes run while no procedure does.
+    pub(super) fn ask_images(&mut self, equipment: &Equipment) {
+        if self.images_asked.is_some_and(|at| at.elapsed() < ASK_BUILD_IDLE) {
+            return;
+        }
+        self.images_asked = Some(Instant::now());
+        for node in &equipment.nodes {
+            let order = equipment.build_of(node);
+            self.ask_node(Asked::Image, &node.id, order, &equipment.runner);
+        }
+    }
+
+    /// Asks for the last lines of a node's log.
+    pub(super) fn ask_logs(&mut self, equipment: &Equipment, node: &NodeId, of: &Procedure) {
+        let logs = equipment.of_node(node).and_then(|own| own.logs.as_ref());
+        let order = equipment.ask(logs, node, of);
+        self.ask_node(Asked::Logs, node, order, &equipment.runner);
+    }
+
+    /// Is it to be asked now? Notes that it is.
+    fn is_due(&mut self, what: Asked, node: Option<&NodeId>) -> bool {
+        let every = match what {
+            Asked::Status | Asked::Space | Asked::Logs => ASK_STATUS_EVERY,
+            Asked::Image => ASK_BUILD_EVERY,
+            Asked::Output => ASK_STATUS_EVERY / 4,
+        };
+        let key = (what, node.cloned());
+        let now = Instant::now();
+        if self.asked.get(&key).is_some_and(|(at, open)| *open || now.duration_since(*at) < every) {
+            return false;
+        }
+        self.asked.insert(key, (now, true));
+        true
+    }
+
+    fn ask_node(&mut self, what: Asked, node: &NodeId, order: Option<Order>, runner: &Runner) {
+        let Some(order) = order else { return };
+        if !self.is_due(what, Some(node)) {
+            return;
+        }
+        let (node, runner) = (node.clone(), runner.clone());
+        let (findings, asks) = (self.findings.clone(), self.asks.clone());
+        self.tasks.spawn(async move {
+            // Never closed.
+            let _turn = asks.acquire().await;
+            // Asked before it ran: what it says was true at this moment or later.
+            let at = clock::now();
+            let answer = runner.quick(&order).await;
+            let finding = match what {
+                Asked::Image => Finding::Image(node, image(answer.as_ref().ok())),
+                Asked::Logs => Finding::Logs(
+                    node,
+                    answer.map_or_else(|e| vec![e.to_string()], |a| a.last_lines(LOG_LINES)),
+                ),
+                Asked::Status | Asked::Space | Asked::Output => {
+                    let status = answer.map_or_else(
+                        |error| NodeStatus::Unknown(error.to_string()),
+                        |answer| parse_status(&answer),
+                    );
+                    Finding::Status(node, Reported { at, status })
+                }
+            };
+            // The engine ends before its tasks do.
+            let _ = findings.send(finding).await;
+        });
+    }
+
+    fn ask_space(&mut self, place: PathBuf) {
+        if !self.is_due(Asked::Space, None) {
+            return;
+        }
+        let findings = self.findings.clone();
+        self.tasks.spawn(async move {
+            let free = tokio::task::spawn_blocking(move || artefact::free_space(&place).ok()).await;
+            let _ = findings.send(Finding::Space(free.unwrap_or_default())).await;
+        });
+    }
+
+    fn read_output(&mut self, number: u64, runner: &Runner) {
+        if !self.is_due(Asked::Output, None) {
+            return;
+        }
+        let offset = if self.told.0 == number { self.told.1 } else { 0 };
+        let (runner, findings) = (runner.clone(), self.findings.clone());
+        self.tasks.spawn(async move {
+            let read =
+                tokio::task::spawn_blocking(move || output_of(&runner, number, offset)).await;
+            if let Ok(output) = read {
+                let _ = findings.send(output).await;
+            }
+        });
+    }
+
+    /// The output of a command that has ended, to its end.
+    pub(super) fn read_last_output(&mut self, number: u64, runner: &Runner) {
+        self.asked.remove(&(Asked::Output, None));
+        self.read_output(number, runner);
+    }
+
+    /// Watches a command until it ends.
+    pub(super) fn follow(&self, runner: &Runner, ticket: Ticket) {
+        let (runner, findings) = (runner.clone(), self.findings.clone());
+        self.tasks.spawn(async move {
+            let number = ticket.number;
+            let outcome = runner.watch(number, &ticket).await;
+            let _ = findings.send(Finding::Ended { number, outcome }).await;
+        });
+    }
+
+    /// Measures the artefacts.
+    pub(super) fn measure(&self, number: u64, paths: Vec<String>) {
+        let findings = self.findings.clone();
+        self.tasks.spawn(async move {
+            let measured = artefact::measure(paths.iter().map(PathBuf::from).collect()).await;
+            let (mut artefacts, mut flaws) = (Vec::new(), Vec::new());
+            for (path, measured) in paths.into_iter().zip(measured) {
+                match measured {
+                    Ok(found) => artefacts.push(Artefact {
+                        path,
+                        bytes: found.bytes,
+                        sha256: found.sha256,
+                        modified: found.modified,
+                    }),
+                    Err(error) => flaws.push(flaw(path, &error)),
+                }
+            }
+            let _ = findings.send(Finding::Measured { number, artefacts, flaws }).await;
+        });
+    }
+
+    /// Tells people something by the operator's command; never waits, never repeats.
+    pub(super) fn notify(&self, order: Option<Order>, runner: &Runner) {
+        let Some(order) = order else { return };
+        let Ok(permit) = self.notifications.clone().try_acquire_owned() else {
+            tracing::warn!("a notification was dropped: too many run already");
+            return;
+        };
+        let runner = runner.clone();
+        self.tasks.spawn(async move {
+            match runner.quick(&order).await {
+                Ok(answer) if answer.ending.is_success() => {}
+                Ok(answer) => tracing::warn!(ending = %answer.ending, "the notify command failed"),
+                Err(error) => tracing::warn!(%error, "the notify command failed"),
+            }
+            drop(permit);
+        });
+    }
+
+    /// Takes in what a task found, where it concerns nobody else. Gives the new lines of a command.
+    pub(super) fn take(&mut self, finding: Finding) -> Vec<String> {
+        match finding {
+            Finding::Status(node, reported) => {
+                self.answered(Asked::Status, Some(&node));
+                self.statuses.insert(node, reported);
+            }
+            Finding::Image(node, image) => {
+                self.answered(Asked::Image, Some(&node));
+                match image {
+                    Some(image) => self.images.insert(node, image),
+                    None => self.images.remove(&node),
+                };
+            }
+            Finding::Logs(node, lines) => {
+                self.answered(Asked::Logs, Some(&node));
+                self.logs.insert(node, lines);
+            }
+            Finding::Space(free) => {
+                self.answered(Asked::Space, None);
+                self.free_bytes = free;
+            }
+            Finding::Output { number, last, new, offset } => {
+                self.answered(Asked::Output, None);
+                self.told = (number, offset);
+                if let Some((_, lines)) = &mut self.output {
+                    *lines = last;
+                }
+                return new;
+            }
+            Finding::Ended { .. } | Finding::Measured { .. } => {}
+        }
+        Vec::new()
+    }
+
+    fn answered(&mut self, what: Asked, node: Option<&NodeId>) {
+        if let Some((_, open)) = self.asked.get_mut(&(what, node.cloned())) {
+            *open = false;
+        }
+    }
+}
+
+fn output_of(runner: &Runner, number: u64, offset: u64) -> Finding {
+    let last = runner.tail(number, COMMAND_OUTPUT_LINES, COMMAND_OUTPUT_BYTES_SHOWN);
+    let (bytes, offset) = runner.output_after(number, offset, COMMAND_OUTPUT_BYTES_SHOWN);
+    let text = String::from_utf8_lossy(&bytes);
+    let new = text.lines().map(|line| line.escape_debug().to_string()).collect();
+    Finding::Output { number, last, new, offset }
+}
+
+fn image(answer: Option<&drivers::Quick>) -> Option<String> {
+    let answer = answer.filter(|answer| answer.ending.is_success())?;
+    let line = answer.output.lines().map(str::trim).find(|line| !line.is_empty())?;
+    Some(line.chars().take(200).collect())
+}
+
+fn flaw(path: String, error: &artefact::ArtefactError) -> Flaw {
+    match error {
+        artefact::ArtefactError::Missing(_) => Flaw::Missing { path },
+        artefact::ArtefactError::Empty(_) => Flaw::Empty { path },
+        artefact::ArtefactError::NotAFile(_)
+        | artefact::ArtefactError::Changed(_)
+        | artefact::ArtefactError::Io { .. } => Flaw::Unreadable { path, why: error.to_string() },
+    }
+}

@@ -1,0 +1,110 @@
+//! What came of a phase's work: the backup, and the commands.
+
+use super::Look;
+use crate::procedure::{Job, JobState, Objection, ObjectionKind, Phase, Work};
+
+impl Look<'_> {
+    pub(super) fn backed_up(&mut self) {
+        let procedure = self.procedure;
+        for flaw in &procedure.flaws {
+            let remedy = "look at the command's output; `retry` backs up again";
+            self.object(Objection::new(ObjectionKind::BackupFlawed, flaw.to_string(), remedy));
+        }
+        if let (Some(free), Some(last)) =
+            (self.facts.free_bytes, procedure.begin.before.backup_bytes)
+            && free < last
+            && procedure.backup.is_none()
+        {
+            let what = format!("{free} bytes are free; the last backup took {last}");
+            let remedy = "free space where the backup goes, or `waive` this with your reason";
+            self.object(Objection::new(ObjectionKind::LittleSpace, what, remedy));
+        }
+        let Some(backup) = &procedure.backup else {
+            if !self.backup_is_under_way() || procedure.waived("no_backup").is_some() {
+                let what = "there is no proven backup";
+                let remedy = "back up, then `retry` (or `continue` where you do it by hand); without \
+                              one there is no rollback: `waive` only with a reason that you can defend";
+                self.object(Objection::new(ObjectionKind::NoBackup, what, remedy));
+            }
+            return;
+        };
+        for artefact in &backup.artefacts {
+            let (path, bytes) = (&artefact.path, artefact.bytes);
+            let digest: String = artefact.sha256.chars().take(16).collect();
+            let what = format!("{path}: {bytes} bytes, SHA-256 {digest}...");
+            self.standing.proven(what, "disk", Some(backup.at));
+        }
+        if let Some(last) = procedure.begin.before.backup_bytes
+            && backup.bytes() < last / 2
+        {
+            let what = format!("the backup has {} bytes; the last one had {last}", backup.bytes());
+            let remedy = "see what is missing; `retry`, or `waive` this with your reason";
+            self.object(Objection::new(ObjectionKind::MuchSmaller, what, remedy));
+        }
+    }
+
+    fn backup_is_under_way(&self) -> bool {
+        let open = |job: &Job| matches!(job.state, JobState::Wanted | JobState::Running { .. });
+        self.procedure.jobs.iter().any(|job| open(job) && !self.waits_for_word(job))
+    }
+
+    /// The commands of this phase.
+    pub(super) fn jobs(&mut self) {
+        let open = |objection: &Objection| {
+            !objection.waivable || self.procedure.waived(&objection.id()).is_none()
+        };
+        let nodes_say =
+            self.standing.waiting_for.is_empty() && !self.standing.objections.iter().any(open);
+        for job in &self.procedure.jobs {
+            let proven_otherwise = job.work.is_proven_by_nodes() && nodes_say;
+            match &job.state {
+                _ if proven_otherwise && !job.is_running() => {}
+                JobState::Wanted if self.waits_for_word(job) => {}
+                JobState::Wanted => self.standing.wait(format!("the command: {}", job.work)),
+                JobState::Running { since, .. } => {
+                    self.standing.wait(format!("{} (runs since {since})", job.work));
+                }
+                JobState::Ended { ending, at } if ending.is_success() => {
+                    let what = format!("{} {ending}", job.work);
+                    self.standing.proven(what, "exit code", Some(*at));
+                }
+                JobState::Ended { ending, at: _ } => {
+                    let failed = self.failure(job, &format!("{} {ending}", job.work));
+                    self.object(failed);
+                }
+                JobState::Unknown { .. } => {
+                    let what =
+                        format!("{} ran when the gateway died; its outcome is unknown", job.work);
+                    let remedy =
+                        "see what it did; `adopt` takes it for done, `retry` runs it again";
+                    self.object(Objection::new(ObjectionKind::CommandUnknown, what, remedy));
+                }
+            }
+        }
+    }
+
+    /// Measuring a backup by hand begins with the operator's word.
+    pub(super) fn waits_for_word(&self, job: &Job) -> bool {
+        self.procedure.phase == Phase::BackUp
+            && self.procedure.is_by_hand()
+            && !self.procedure.word
+            && matches!(job.work, Work::Measure | Work::VerifyBackup)
+    }
+
+    fn failure(&self, job: &Job, what: &str) -> Objection {
+        if job.work == Work::Rehash {
+            let flaws = self.procedure.flaws.iter().map(ToString::to_string);
+            let what = flaws.collect::<Vec<_>>().join("; ");
+            let remedy = "find the backup that was made and put it back, then `retry`";
+            return Objection::new(ObjectionKind::BackupChanged, what, remedy);
+        }
+        let failed = |remedy| Objection::new(ObjectionKind::CommandFailed, what, remedy);
+        if job.work == Work::Verify {
+            // The operator's eye may know better than a script.
+            let remedy = "look at its output; `retry` runs it again, `rollback` goes back; where the \
+                          command is wrong, `waive` this with your reason";
+            return Objection { waivable: true, ..failed(remedy) };
+        }
+        failed("look at its output; `retry` runs it again")
+    }
+}
