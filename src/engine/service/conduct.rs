@@ -17,7 +17,7 @@ use crate::failpoint;
 use crate::journal::JournalError;
 use crate::journal::record::{GuardedCall, IdempotencyKey, Record};
 use crate::model::limits::PROBE_CLOSELY;
-use crate::model::{Mode, NodeId, Pace, Revision, Timestamp};
+use crate::model::{Mode, NodeId, NodeState, Pace, Revision, Timestamp};
 use crate::procedure::{
     self, Artefact, Course, Effect, Ending, Event, Facts, Flaw, JobState, NodeFacts, Phase,
     Procedure, Ticket, Work,
@@ -46,6 +46,7 @@ impl Engine {
         for _ in 0..EVENTS_PER_LOOK {
             let Some(procedure) = self.running_procedure() else { break };
             self.watch.ask(&self.equipment, &procedure);
+            self.forget_images();
             let facts = self.facts(&procedure);
             let progress = match procedure::digest(&procedure, &facts) {
                 Some(event) => self.happened(event, None).await.is_ok(),
@@ -61,6 +62,20 @@ impl Engine {
         self.show_procedure();
     }
 
+    /// What a node ran before it was down says nothing of what it runs now.
+    fn forget_images(&mut self) {
+        for (index, node) in self.nodes.iter().enumerate() {
+            match self.evidence.node(NodeIndex(index)).state {
+                NodeState::Down => self.watch.forget_image(&node.id),
+                NodeState::Unknown
+                | NodeState::Starting
+                | NodeState::Ready
+                | NodeState::Busy
+                | NodeState::Failing => {}
+            }
+        }
+    }
+
     /// What is known now.
     pub(super) fn facts(&self, procedure: &Procedure) -> Facts {
         let guarded = self.guarded.calls(&self.nodes);
@@ -68,6 +83,8 @@ impl Engine {
         let (now, times) = (clock::now(), procedure.begin.bounds.ready_in_a_row);
         let facts = |(index, node): (usize, &Arc<Node>)| {
             let known = self.evidence.node(NodeIndex(index));
+            // What it said before it was stopped says nothing of what runs now.
+            let tells = matches!(known.state, NodeState::Ready | NodeState::Busy);
             NodeFacts {
                 id: node.id.clone(),
                 taken: known.taken,
@@ -79,10 +96,10 @@ impl Engine {
                 },
                 unreached_since: known.unreached_since,
                 answered: known.answered,
-                build: known.build,
+                build: known.build.filter(|_| tells),
                 image: self.watch.images.get(&node.id).cloned(),
-                version: known.version,
-                plugins: known.plugins.map(|plugins| plugins.to_vec()),
+                version: known.version.filter(|_| tells),
+                plugins: known.plugins.filter(|_| tells).map(|plugins| plugins.to_vec()),
                 status: self.watch.statuses.get(&node.id).cloned(),
                 must_restart: old.iter().any(|old| old.node == node.id),
                 in_flight: node.requests(),
@@ -392,7 +409,7 @@ impl Engine {
     }
 
     /// Whoever asks for the status sees it.
-    pub(super) fn show_procedure(&self) {
+    pub(in crate::engine) fn show_procedure(&self) {
         let Some(procedure) = self.ledger.procedure() else { return };
         let facts = self.facts(procedure);
         let shown = Shown {

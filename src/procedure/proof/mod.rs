@@ -10,7 +10,7 @@ use super::{
     Course, Facts, Job, JobState, Kind, Member, NodeFacts, NodeRecord, Objection, ObjectionKind,
     Phase, Procedure, Road, Work,
 };
-use crate::model::{Mode, NodeId, NodeRole, Timestamp};
+use crate::model::{Mode, NodeId, NodeRole, NodeState, Timestamp};
 
 /// A fact that is proven, where from, and of which time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,6 +199,7 @@ impl<'a> Look<'a> {
                     for_now.as_secs()
                 ));
             }
+            Downness::Unseen => self.standing.wait(format!("a probe of {id} since its stop")),
             Downness::Answers(what) if !self.has_stop_command(member) => {
                 self.standing.wait(format!("{id} is stopped, by your hand (now {what})"));
             }
@@ -250,9 +251,7 @@ impl<'a> Look<'a> {
             let what = format!("{id} is ready, {} times in a row", known.ready_in_a_row);
             return self.standing.proven(what, "probe", known.taken);
         }
-        if known.is_fresh(self.facts.now, enough.stale_after)
-            && known.state == crate::model::NodeState::Ready
-        {
+        if known.is_fresh(self.facts.now, enough.stale_after) && known.state == NodeState::Ready {
             let (times, of) = (known.ready_in_a_row, enough.ready_in_a_row);
             return self
                 .standing
@@ -311,7 +310,9 @@ impl<'a> Look<'a> {
         let build = |node: &NodeFacts| {
             if by_image { node.image.clone() } else { node.build.clone() }
         };
-        for node in known.iter().filter(|node| build(node).is_none()) {
+        // One that is not ready is waited for, and tells then.
+        let tells = |node: &&NodeFacts| node.state == NodeState::Ready;
+        for node in known.iter().filter(tells).filter(|node| build(node).is_none()) {
             let what = format!("what {} runs could not be found out", node.id);
             let remedy = "look at its page yourself, then `waive` this with your reason; a `build` \
                           command proves it";
