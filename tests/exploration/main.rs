@@ -16,6 +16,7 @@ mod met;
 mod moves;
 mod rules;
 mod search;
+mod table;
 mod world;
 
 use std::sync::Mutex;
@@ -106,5 +107,6 @@ fn every_reachable_state_keeps_every_promise_and_has_a_way_back_to_service() {
     println!("in all: {} states, {} transitions", met.states, met.transitions);
     if only.is_none() {
         met.is_everything();
+        table::is_written(&met);
     }
 }
