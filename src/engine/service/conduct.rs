@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::super::evidence;
+use super::super::evidence::{self, GuardedCalls};
 use super::super::past::words;
 use super::super::reply::Waiter;
 use super::super::watch::Finding;
@@ -15,8 +15,9 @@ use crate::clock;
 use crate::drivers;
 use crate::failpoint;
 use crate::journal::JournalError;
-use crate::journal::record::{IdempotencyKey, Record};
-use crate::model::{Mode, Pace, Revision};
+use crate::journal::record::{GuardedCall, IdempotencyKey, Record};
+use crate::model::limits::PROBE_CLOSELY;
+use crate::model::{Mode, NodeId, Pace, Revision, Timestamp};
 use crate::procedure::{
     self, Artefact, Course, Effect, Ending, Event, Facts, Flaw, JobState, NodeFacts, Phase,
     Procedure, Ticket, Work,
@@ -64,6 +65,7 @@ impl Engine {
     pub(super) fn facts(&self, procedure: &Procedure) -> Facts {
         let guarded = self.guarded.calls(&self.nodes);
         let old = evidence::must_restart(&self.nodes, &*self.evidence, &guarded);
+        let (now, times) = (clock::now(), procedure.begin.bounds.ready_in_a_row);
         let facts = |(index, node): (usize, &Arc<Node>)| {
             let known = self.evidence.node(NodeIndex(index));
             NodeFacts {
@@ -71,7 +73,10 @@ impl Engine {
                 taken: known.taken,
                 state: known.state,
                 reason: known.reason,
-                ready_in_a_row: known.ready_in_a_row,
+                ready_in_a_row: match is_settling(&guarded, &node.id, (now, times)) {
+                    true => 0,
+                    false => known.ready_in_a_row,
+                },
                 unreached_since: known.unreached_since,
                 answered: known.answered,
                 build: known.build,
@@ -86,7 +91,7 @@ impl Engine {
         };
         let unfenced = !self.standing.load().unfenced_workers.is_empty();
         Facts {
-            now: clock::now(),
+            now,
             mode: self.mode(),
             switching: self.running.is_some() || unfenced,
             switch_refused: self.watch.switch_refused.clone(),
@@ -408,6 +413,15 @@ pub(super) fn ending_of(ending: drivers::Ending) -> Ending {
         drivers::Ending::ByOperator => Ending::Signalled(15),
         drivers::Ending::CouldNotStart { reason } => Ending::CouldNotStart(reason),
     }
+}
+
+/// A call that changes what runs is answered before its work begins. Until the node had time for so
+/// many probes since, that it was ready before proves nothing.
+fn is_settling(calls: &GuardedCalls, node: &NodeId, (now, times): (Timestamp, u32)) -> bool {
+    let recent = |call: &GuardedCall| {
+        call.node == *node && now.since(call.at) < PROBE_CLOSELY.saturating_mul(times)
+    };
+    calls.under_way.contains(node) || calls.ran.iter().any(recent)
 }
 
 /// What somebody should hear of who does not look.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::facts::Downness;
 use super::{
     Course, Facts, Job, JobState, Kind, Member, NodeFacts, NodeRecord, Objection, ObjectionKind,
-    Phase, Procedure, Work,
+    Phase, Procedure, Road, Work,
 };
 use crate::model::{Mode, NodeId, NodeRole, Timestamp};
 
@@ -123,7 +123,10 @@ impl<'a> Look<'a> {
 
     /// What speaks against every phase.
     fn everywhere(&mut self) {
-        for (_, node) in self.members().filter(|(_, node)| node.course == Course::CameBack) {
+        // Giving up, every node has its turn.
+        let giving_up = self.procedure.road == Road::Abort;
+        let back = |(_, node): &(_, &NodeRecord)| node.course == Course::CameBack && !giving_up;
+        for (_, node) in self.members().filter(back) {
             let what = format!("{} was down and answers before its turn", node.id);
             let remedy = "`stop-again` stops it; look for a restart policy that started it";
             self.object(Objection::new(ObjectionKind::CameBack, what, remedy).of(&node.id));
