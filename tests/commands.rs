@@ -505,6 +505,8 @@ async fn a_first_start_is_planned_begun_shown_and_given_up_by_the_real_binary() 
     let (status, history, _) = run("history").await;
     assert_eq!(status, Some(0));
     assert!(history.contains("(new): aborted"), "{history}");
-    let (_, mode, _) = run("wait procedure=done").await;
-    assert_eq!(mode, "", "it was given up: it can never be done");
+    let (status, _, told) = run("wait procedure=done").await;
+    assert_eq!(status, Some(6), "it was given up, and can never be done: {told}");
+    let (_, shown, _) = run("status").await;
+    assert!(shown.contains(": aborted\n"), "{shown}");
 }
