@@ -70,8 +70,7 @@ pub(super) async fn begin<E: Commands>(
     asker: Asker<'_>,
     request: Request<Incoming>,
 ) -> Outcome<Response<Body>> {
-    let said =
-        Said::read(server, asker, request, |headers, body, by| say::begin(headers, body, by));
+    let said = Said::read(server, asker, request, say::begin);
     let Said { command, mut attempt } = said.await?;
     let _changing = asker.seat.changes();
     let seen = server.engine.status().await.revision;

@@ -422,6 +422,7 @@ mod tests {
             auto: false,
             hold: None,
             does: String::new(),
+            needs: String::new(),
             road_ahead: kind.phases(road).to_vec(),
             next: kind.next(road, phase),
             waiting_for: vec![],
