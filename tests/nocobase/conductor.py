@@ -13,7 +13,8 @@ ANSWER_WITHIN = 30
 PHASE_WITHIN = 240
 # While the procedure is in one of these the bridge may be open, or is about to be.
 NOT_CLOSED = ("raise", "narrow", "lower", "done")
-# What waiting does not mend.
+# What waiting does not mend, where it lasts: what is known of a node that is down may be of before.
+OBJECTS_FOR = 45
 FINAL = {"command_failed", "came_back", "mixed_builds", "wrong_build", "wrong_version",
          "backup_flawed", "backup_changed", "nodes_changed", "nothing_changed", "plugins_lost"}
 
@@ -32,6 +33,8 @@ class Control(http.client.HTTPConnection):
 class Conductor(Gateway):
     def __init__(self, program, folder, estate, dumps):
         self.estate, self.dumps = estate, dumps
+        # What objected at any time, and what does now since when.
+        self.objected, self.objecting = set(), {}
         # For each phase, how long its proof took; and when the procedure was seen closed.
         self.took, self.closed_since, self.closed_until = [], None, None
         super().__init__(program, folder, {name: w.url for name, w in estate.watched.items()})
@@ -82,6 +85,7 @@ class Conductor(Gateway):
 
     def begin(self, kind, **more):
         self.took, self.closed_since, self.closed_until = [], None, None
+        self.objected = set()
         status, said = self.call("POST", "/v1/procedures", {"kind": kind, **more})
         expect(status == 201, f"begin {kind} gave {status} {said}")
         return said["id"]
@@ -118,13 +122,21 @@ class Conductor(Gateway):
             if seen["phase"] != phase:
                 return None
             final = [one for one in seen["objections"] if one["code"] in FINAL]
-            if final:
+            self.objected |= {(phase, one["code"], one["detail"]) for one in final}
+            lasting = self.lasting(final)
+            if lasting:
                 raise GatewayError(f"{phase}: {final}; {seen.get('output')}")
             return seen if offers(seen, choice) else None
 
         seen = self.until(f"{choice} is offered in {phase}", offered, seconds)
         self.took.append((phase, time.monotonic() - began))
         return seen
+
+    def lasting(self, final):
+        """What objects without a break for so long that waiting will not mend it."""
+        now, was = time.monotonic(), self.objecting
+        self.objecting = {one["code"]: was.get(one["code"], now) for one in final}
+        return [code for code, since in self.objecting.items() if OBJECTS_FOR < now - since]
 
     def go(self, *phases):
         """Through these phases, saying the word that each needs."""

@@ -17,8 +17,8 @@ from watched import Watched
 RECIPES = REPOSITORY / "contrib/recipes"
 NODES = ("n1", "n2")
 DATABASE = "drawspan_procedures"
-# The registry may hold one version only. The older one is then a copy under another name; this
-# mark in it says so wherever it is shown.
+# A registry may hold one version only, so the older one is a copy under another name; this mark in
+# it says so wherever it is shown.
 RELABELLED = "relabelled"
 COMMAND_WITHIN = 120
 

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 from conductor import Conductor
-from conformance import ACCOUNT, PASSWORD, expect
+from conformance import ACCOUNT, PASSWORD, Node, WebSocket, expect
 from estate import NODES, Estate
 from load import Load
 from scene import ask
@@ -96,6 +96,8 @@ class Tour:
         self.figures.append(f"{name}: {total:.0f} s; seconds until proven: {gateway.times()}")
         self.figures.append(f"{name}: {counts.requests} requests: {spread}; closed {until - since:.1f} s, "
                             f"at closed nodes meanwhile {crossed}")
+        for phase, code, detail in sorted(gateway.objected):
+            self.figures.append(f"{name}: objected for a while in {phase}: {code}: {detail}")
         expect(not any(crossed.values()), f"at closed nodes {crossed}")
         allowed = self.outage["failed"] if self.outage else 0
         expect(counts["failed"] <= allowed, f"{spread}, {allowed} allowed: {self.load.why()}")
@@ -164,14 +166,21 @@ def an_upgrade_closes_and_stops_every_node(tour):
     (estate.storage / "uploads").mkdir(exist_ok=True)
     (estate.storage / "uploads" / MADE_BEFORE).write_text("before")
     tour.pages = {"old": estate.page_of(FIRST)}
+    # With a WebSocket on it a node does not end.
+    tab = WebSocket(Node(gateway.url))
+    expect(tab.authorize(tour.token) == {"type": "authorized"}, "the WebSocket is not authorised")
     tour.begin("upgrade", to=estate.new)
+    first, payload = tab.receive()
+    expect((first, payload[:2]) == (0x88, (1012).to_bytes(2, "big")), f"{first:#x} {payload}")
+    tab.send(8, payload)
+    tab.close()
     gateway.go("raise")
     gateway.reach("stop")
     states = {name: estate.state(name) for name in NODES}
     expect(set(states.values()) == {"stopped"}, f"{states}")
     code, said = gateway.verb("mode", "cluster")
     expect(code == 3, f"`mode cluster` ended with {code}: {said}")
-    return f"{states}; `mode cluster` is refused: {said.splitlines()[0]}"
+    return f"the WebSocket got 1012; {states}; `mode cluster` is refused: {said.splitlines()[0]}"
 
 
 WAITING = ("select pid from pg_stat_activity where application_name = 'pg_dump' "
