@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::config_file::environment;
 use super::exit::Exit;
+use super::keyboard::Keyboard;
 use crate::control::client::{Client, ClientError};
 use crate::control::problem::{Code, Problem, StandDoc};
 
@@ -45,6 +46,8 @@ pub struct Terminal<'a> {
     pub err: &'a mut dyn Write,
     /// Does `out` end at a person, so that a screen can be drawn anew?
     pub screen: Screen,
+    /// What is typed, where somebody sits there.
+    pub keyboard: Keyboard,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +83,8 @@ pub fn run(form: Form, verb: impl AsyncFnOnce(&mut Terminal<'_>) -> Result<Exit,
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let screen = if stdout.is_terminal() { Screen::Redrawn } else { Screen::Appended };
     let (mut out, mut err) = (stdout.lock(), stderr.lock());
-    let mut terminal = Terminal { out: &mut out, err: &mut err, screen };
+    let keyboard = Keyboard::find();
+    let mut terminal = Terminal { out: &mut out, err: &mut err, screen, keyboard };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -125,7 +129,7 @@ fn tell(error: &ClientError, form: Form, terminal: &mut Terminal<'_>) -> io::Res
     terminal.err.flush()
 }
 
-fn objections(problem: &Problem, err: &mut dyn Write) -> io::Result<()> {
+pub(super) fn objections(problem: &Problem, err: &mut dyn Write) -> io::Result<()> {
     for objection in &problem.objections {
         let over = match (&objection.id, objection.may_be_waived, objection.may_be_forced) {
             (Some(id), true, _) => format!(" (`waive {} --why TEXT` goes over it)", printable(id)),
@@ -224,7 +228,8 @@ mod tests {
     #[test]
     fn a_reader_that_left_is_no_failure_and_a_full_disk_is() {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut terminal = Terminal { out: &mut out, err: &mut err, screen: Screen::Appended };
+        let (screen, keyboard) = (Screen::Appended, Keyboard::Nobody);
+        let mut terminal = Terminal { out: &mut out, err: &mut err, screen, keyboard };
         let left = Failure::Output(io::ErrorKind::BrokenPipe.into());
         assert_eq!(conclude(Err(left), Form::Human, &mut terminal), Exit::True);
         let full = Failure::Output(io::ErrorKind::StorageFull.into());

@@ -9,13 +9,16 @@ pub mod events;
 pub mod exit;
 pub mod flags;
 mod generate;
+pub mod keyboard;
 pub mod mode;
 mod open_ports;
+pub mod procedure;
 mod programs;
 mod run;
 pub mod status;
 mod supervise;
 mod surroundings;
+mod text;
 pub mod wait;
 
 use clap::{Parser, Subcommand};
@@ -27,7 +30,8 @@ pub use exit::Exit;
 /// A movable bridge in front of a NocoBase cluster: load balancer and maintenance gateway.
 ///
 /// `run` is the gateway. `status`, `mode`, `wait` and `events` talk to a running one over its control
-/// socket. `demo` shows all of it on this machine.
+/// socket. `plan`, `begin`, `follow` and the words after them are for the three procedures: first start,
+/// version upgrade and in-app maintenance. `demo` shows the modes on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "drawspan", version, max_term_width = 100, after_help = exit_codes())]
 pub struct Cli {
@@ -66,6 +70,8 @@ enum Verb {
     /// what did not end within the drain time was cut and is counted in the answer.
     #[command(after_help = MODE_EXAMPLES)]
     Mode(Called<mode::ModeArgs>),
+    #[command(flatten)]
+    Procedure(procedure::Verb),
     /// Wait until a condition is true, can never be, or time is over.
     #[command(after_help = WAIT_EXAMPLES)]
     Wait(Called<wait::WaitArgs>),
@@ -101,7 +107,9 @@ const WAIT_EXAMPLES: &str = "\
 Examples:
   drawspan wait node=n2:ready --timeout 10m
   drawspan wait node=n2:drained
-  drawspan wait mode=single:n1";
+  drawspan wait mode=single:n1
+  drawspan wait phase=verify --timeout 2h
+  drawspan wait procedure=done --timeout 4h";
 
 impl Cli {
     pub fn run(self) -> Exit {
@@ -111,6 +119,7 @@ impl Cli {
             Verb::Check(args) => check::run(&args),
             Verb::Status(verb) => status::run(&verb.args, &control(verb.control)),
             Verb::Mode(verb) => mode::run(&verb.args, &control(verb.control)),
+            Verb::Procedure(verb) => verb.run(control),
             Verb::Wait(verb) => wait::run(&verb.args, &control(verb.control)),
             Verb::Events(verb) => events::run(&verb.args, &control(verb.control)),
             Verb::Demo(args) => demo::run(&args),

@@ -51,7 +51,7 @@ pub enum Kind {
     Maintenance,
 }
 
-fn header_text(text: &str) -> Result<String, String> {
+pub(super) fn header_text(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(text.to_owned())
     } else {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::client::{ControlArgs, Failure, Form, Screen, Terminal, printable, run as run_verb};
 use super::exit::Exit;
+use super::procedure::show;
 use crate::clock;
 use crate::control::client::{Client, ClientError};
 use crate::control::wire::{NodeDoc, StatusDoc};
@@ -78,6 +79,13 @@ async fn watch(
 }
 
 fn render(status: &StatusDoc, out: &mut dyn Write) -> io::Result<()> {
+    if let Some(procedure) = &status.procedure {
+        show::procedure(procedure, &status.taken, out)?;
+    }
+    show::excluded(&status.excluded, out)?;
+    if status.procedure.is_some() || !status.excluded.is_empty() {
+        writeln!(out)?;
+    }
     let field = |out: &mut dyn Write, name: &str, value: &str| {
         writeln!(out, "{name:<10} {}", printable(value))
     };

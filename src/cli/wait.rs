@@ -11,7 +11,8 @@ use crate::control::client::Client;
 /// Wait until a condition is met, or until it is plain that it never will be.
 #[derive(Clone, Debug, clap::Args)]
 pub struct WaitArgs {
-    /// `mode=KIND[:NODE]`, or `node=NODE:ready`, `:down` or `:drained`.
+    /// `mode=KIND[:NODE]`; `node=NODE:ready`, `:down` or `:drained`; `phase=PHASE`; or `procedure=done`:
+    /// the last procedure came to the end that it was begun for.
     pub condition: Condition,
     /// Longest wait, as `60s` or `10m`.
     #[arg(long, default_value = "60s", value_parser = written_duration, value_name = "TIME")]

@@ -76,7 +76,10 @@ pub fn engine(
         constants: Arc::new(constants),
     };
     let nodes = tables.load().nodes.clone();
-    (handle, Engine::new(parts, nodes, inbox).run())
+    let engine = Engine::new(parts, nodes, inbox);
+    // Before anybody can ask.
+    engine.show_procedure();
+    (handle, engine.run())
 }
 
 impl Handle {

@@ -139,6 +139,11 @@ impl Watch {
         }
     }
 
+    /// The node is down. An answer that is under way was asked for before.
+    pub(super) fn forget_image(&mut self, node: &NodeId) {
+        self.images.remove(node);
+    }
+
     /// Asks for the last lines of a node's log.
     pub(super) fn ask_logs(&mut self, equipment: &Equipment, node: &NodeId, of: &Procedure) {
         let logs = equipment.of_node(node).and_then(|own| own.logs.as_ref());

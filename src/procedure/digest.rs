@@ -49,7 +49,7 @@ fn node_event(
                 Downness::Answers(what) => Some(Event::NodeCameBack { node, what }),
                 Downness::Proven(_) if !record.unproven => None,
                 Downness::Proven(_) => is_down(procedure, facts, record, &known),
-                Downness::Refused { .. } | Downness::Unclear(_) => None,
+                Downness::Refused { .. } | Downness::Unseen | Downness::Unclear(_) => None,
             }
         }
         // CameBack -> Started, where it turned out to be its turn
@@ -67,7 +67,10 @@ fn is_down(
     let after = procedure.stop_asked(record)?;
     match known.downness(facts.now, after, procedure.enough()) {
         Downness::Proven(how) => Some(Event::NodeDown { node: record.id.clone(), how }),
-        Downness::Refused { .. } | Downness::Answers(_) | Downness::Unclear(_) => None,
+        Downness::Refused { .. }
+        | Downness::Answers(_)
+        | Downness::Unseen
+        | Downness::Unclear(_) => None,
     }
 }
 

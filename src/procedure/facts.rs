@@ -75,6 +75,8 @@ pub(super) enum Downness {
     Refused { since: Timestamp },
     /// It answers, or its `status` command says that it runs.
     Answers(String),
+    /// It answered, but before what is asked about: the next probe tells.
+    Unseen,
     /// Nothing proves anything: time-outs, no address, no fresh probe.
     Unclear(String),
 }
@@ -120,7 +122,8 @@ impl NodeFacts {
     pub(super) fn downness(&self, now: Timestamp, after: Timestamp, bounds: Enough) -> Downness {
         let fresh = self.is_fresh(now, bounds.stale_after);
         let answers = self.answered.is_some() && self.answered == self.taken;
-        if fresh && answers && self.taken.is_some_and(|taken| after <= taken) {
+        let seen_since = self.taken.is_some_and(|taken| after <= taken);
+        if fresh && answers && seen_since {
             return Downness::Answers(format!("{}: {}", self.state, self.reason));
         }
         if let Some(reported) = self.fresh_status(now, bounds.stale_after)
@@ -146,6 +149,7 @@ impl NodeFacts {
                 }
                 Downness::Refused { since }
             }
+            None if fresh && answers && !seen_since => Downness::Unseen,
             None if fresh => Downness::Unclear(self.reason.clone()),
             None => Downness::Unclear("no fresh probe of it".to_owned()),
         }

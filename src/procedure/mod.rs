@@ -17,6 +17,8 @@ mod plan;
 mod proof;
 mod state;
 mod step;
+#[cfg(test)]
+mod tests;
 mod view;
 mod want;
 

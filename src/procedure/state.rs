@@ -349,6 +349,7 @@ impl Procedure {
             | Phase::Lower
             | Phase::Done => {}
         }
+        self.await_lost_stops(at);
         if phase == Phase::Done {
             self.outcome = Some(Outcome::of(self.road));
         }
@@ -377,6 +378,20 @@ impl Procedure {
             if !with_command.contains(&node.id) {
                 node.stop_ended = Some(at);
             }
+        }
+    }
+
+    /// A stop that is not wanted any more never ends: from here on the node is watched.
+    fn await_lost_stops(&mut self, at: Timestamp) {
+        let with_command: Vec<NodeId> =
+            self.jobs.iter().flat_map(|job| self.stopped_by(&job.work)).collect();
+        let lost = |node: &&mut NodeRecord| {
+            node.course == Course::Stopping
+                && node.stop_ended.is_none()
+                && !with_command.contains(&node.id)
+        };
+        for node in self.nodes.iter_mut().filter(lost) {
+            node.stop_ended = Some(at);
         }
     }
 

@@ -3,6 +3,7 @@
 mod calls;
 mod company;
 mod ending;
+mod following;
 mod harness;
 mod listening;
 mod played;

@@ -204,6 +204,7 @@ pub fn view(kind: Kind) -> View {
         auto: false,
         hold: None,
         does: "raises the bridge: nobody crosses, everybody is told why".into(),
+        needs: String::new(),
         road_ahead: kind.phases(road).to_vec(),
         next,
         waiting_for: vec!["`continue`: the proof is complete".into()],

@@ -6,6 +6,7 @@ use clap::Args;
 use drawspan::cli::client::{Failure, Form, Screen, Terminal, conclude};
 use drawspan::cli::events::{EventsArgs, follow};
 use drawspan::cli::exit::Exit;
+use drawspan::cli::keyboard::Keyboard;
 use drawspan::cli::mode::{ModeArgs, switch};
 use drawspan::cli::status::{StatusArgs, show};
 use drawspan::cli::wait::{WaitArgs, wait};
@@ -28,7 +29,8 @@ async fn ran(
     verb: impl AsyncFnOnce(&mut Terminal<'_>) -> Result<Exit, Failure>,
 ) -> Ran {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut terminal = Terminal { out: &mut out, err: &mut err, screen: Screen::Appended };
+    let (screen, keyboard) = (Screen::Appended, Keyboard::Nobody);
+    let mut terminal = Terminal { out: &mut out, err: &mut err, screen, keyboard };
     let ended = verb(&mut terminal).await;
     let exit = conclude(ended, form, &mut terminal);
     let text = |bytes| String::from_utf8(bytes).expect("text");
@@ -266,7 +268,8 @@ async fn an_answer_that_cannot_be_written_does_not_hide_that_the_mode_did_change
     let arguments: ModeArgs = parsed(&["maintenance"]).expect("legal arguments");
     let full = std::fs::File::options().write(true).open("/dev/full").expect("there is one");
     let (mut out, mut err) = (full, Vec::new());
-    let mut terminal = Terminal { out: &mut out, err: &mut err, screen: Screen::Appended };
+    let (screen, keyboard) = (Screen::Appended, Keyboard::Nobody);
+    let mut terminal = Terminal { out: &mut out, err: &mut err, screen, keyboard };
     let ended = switch(&arguments, &gateway.client(), &mut terminal).await;
     assert_eq!(conclude(ended, Form::Human, &mut terminal), Exit::Internal);
     let err = String::from_utf8(err).expect("text");

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use drawspan::procedure::Kind;
 
 use met::Met;
-use world::{Commands, Setup};
+use world::{Commands, Setup, Trouble};
 
 /// More than any setup has; a mistake here would eat the machine.
 const STATES_MAX: usize = 400_000;
@@ -39,6 +39,7 @@ fn setups() -> Vec<Setup> {
         status: false,
         limits: false,
         changes: false,
+        trouble: Trouble::Nodes,
         troubles: 1,
     };
     let upgrade = |name| of(Kind::Upgrade, name);
@@ -63,13 +64,19 @@ fn setups() -> Vec<Setup> {
 
 /// Two threads go through the setups whose name contains `only`.
 fn explore_all(only: &str) -> Met {
-    let setups: Vec<Setup> = setups().into_iter().filter(|s| s.name.contains(only)).collect();
+    let each = |setup: Setup| Trouble::ALL.map(|trouble| Setup { trouble, ..setup.clone() });
+    let setups = setups().into_iter().filter(|setup| setup.name.contains(only));
+    let setups: Vec<Setup> =
+        setups.flat_map(each).filter(|s| s.trouble != Trouble::Lies || s.status).collect();
     let (next, all) = (AtomicUsize::new(0), Mutex::new(Met::default()));
     let work = || {
         while let Some(setup) = setups.get(next.fetch_add(1, Ordering::Relaxed)) {
             let explored = search::explore(setup, STATES_MAX);
             let met = &explored.met;
-            println!("{}: {} states, {} transitions", setup.name, met.states, met.transitions);
+            println!(
+                "{}, trouble with {:?}: {} states, {} transitions",
+                setup.name, setup.trouble, met.states, met.transitions
+            );
             explored.leads_back();
             all.lock().expect("no panic while it was held").add(explored.met);
         }

@@ -115,6 +115,7 @@ fn event_name(event: &Event) -> &'static str {
         Event::NodeStarted { .. } => "node_started",
         Event::JobBegins { .. } => "job_begins",
         Event::JobEnded { .. } => "job_ended",
+        Event::JobLost { .. } => "job_lost",
         Event::Measured { .. } => "measured",
         Event::Advanced { .. } => "advanced",
         Event::Overdue => "overdue",

@@ -8,7 +8,7 @@ use drawspan::procedure::{
 
 use super::facts::{Seen, View, facts, views};
 use super::rules;
-use super::world::{Commands, File, LONG_AGO, NOW, Runs, Setup, Version, World};
+use super::world::{Commands, File, LONG_AGO, NOW, Runs, Setup, Trouble, Version, World};
 
 /// How a world came out of another one.
 #[derive(Clone, Debug)]
@@ -95,8 +95,12 @@ pub fn moves<'a>(setup: &'a Setup, world: &'a World) -> Moves<'a> {
 }
 
 impl Moves<'_> {
-    fn push(&mut self, cause: Cause, mut world: World, helps: bool) {
-        if !helps {
+    fn push(&mut self, cause: Cause, mut world: World, trouble: Option<Trouble>) {
+        let helps = trouble.is_none();
+        if let Some(trouble) = trouble {
+            if trouble != self.setup.trouble {
+                return;
+            }
             if world.troubles == self.setup.troubles {
                 return;
             }
@@ -120,12 +124,13 @@ impl Moves<'_> {
         let event = digest(procedure, &facts);
         rules::of_digest(self.world, view, &facts, event.as_ref());
         if let Some(event) = event {
-            let helps = !matches!(view, View::But(_, Seen::SaidStopped));
+            let lie = matches!(view, View::But(_, Seen::SaidStopped));
+            let trouble = lie.then_some(Trouble::Lies);
             let mut world = self.after(&event);
             if let Event::NodeCameBack { .. } = &event {
                 world.void |= procedure.road == Road::Forward && procedure.touched.is_none();
             }
-            return self.push(Cause::Digested(view, event), world, helps);
+            return self.push(Cause::Digested(view, event), world, trouble);
         }
         let Some(effect) = wanted(procedure, &facts) else { return };
         rules::of_effect(self.setup, self.world, view, &facts, &effect);
@@ -143,7 +148,7 @@ impl Moves<'_> {
             }
         };
         world.void &= !matches!(&effect, Effect::Run(Work::Backup));
-        self.push(Cause::Began(view, effect), world, true);
+        self.push(Cause::Began(view, effect), world, None);
     }
 
     fn said(&mut self) {
@@ -191,25 +196,35 @@ impl Moves<'_> {
                 if world.procedure.phase == Phase::Stop {
                     world.void &= world.procedure.road == Road::Forward;
                 }
-                let helps = match &choice {
-                    Choice::Waive(objection) => objection.ends_with("w1"),
-                    // None of these is needed where all goes well.
-                    Choice::Exclude(_) | Choice::ChangeFirst(_) | Choice::ChangeKeep(_) => false,
-                    Choice::Continue
-                    | Choice::Confirm
-                    | Choice::Retry
-                    | Choice::Rollback
-                    | Choice::Abort
-                    | Choice::Include(_)
-                    | Choice::StopAgain
-                    | Choice::Adopt => true,
-                };
-                self.push(Cause::Chose(view, choice), world, helps);
+                let needed = self.is_needed(&choice);
+                let trouble = (!needed).then_some(Trouble::Operator);
+                self.push(Cause::Chose(view, choice), world, trouble);
             }
             Err(refused) => {
                 assert!(!refused.objections.is_empty(), "{choice} is refused without a reason");
                 self.met.extend(refused.objections.iter().map(|objection| objection.kind));
             }
+        }
+    }
+
+    /// Is there a world in which all went well and this is said, or one that it mends?
+    fn is_needed(&self, choice: &Choice) -> bool {
+        let procedure = &self.world.procedure;
+        match choice {
+            Choice::Waive(objection) => objection.ends_with("w1"),
+            Choice::Exclude(_) | Choice::ChangeFirst(_) | Choice::ChangeKeep(_) => false,
+            Choice::Retry => procedure.jobs.iter().any(|job| match &job.state {
+                JobState::Ended { ending, .. } => !ending.is_success(),
+                JobState::Unknown { .. } => true,
+                JobState::Wanted | JobState::Running { .. } => false,
+            }),
+            Choice::Rollback => procedure.road == Road::Forward,
+            Choice::Continue
+            | Choice::Confirm
+            | Choice::Abort
+            | Choice::Include(_)
+            | Choice::StopAgain
+            | Choice::Adopt => true,
         }
     }
 
@@ -230,7 +245,8 @@ impl Moves<'_> {
                 if matches!(outcome, Outcome::Works | Outcome::FailsLate) {
                     carry_out(&mut world, &job.work);
                 }
-                self.push(Cause::Ended(job.work.clone(), outcome.name()), world, helps);
+                let trouble = (!helps).then_some(Trouble::Commands);
+                self.push(Cause::Ended(job.work.clone(), outcome.name()), world, trouble);
             }
         }
     }
@@ -253,7 +269,8 @@ impl Moves<'_> {
         };
         let world = self.after(&Event::Measured { number, artefacts, flaws });
         let how = if helps { "as it is" } else { "differs" };
-        self.push(Cause::Ended(work.clone(), how), world, helps);
+        let trouble = (!helps).then_some(Trouble::Commands);
+        self.push(Cause::Ended(work.clone(), how), world, trouble);
     }
 
     /// Nodes move: as they should, by the operator's hand, or by themselves.
@@ -283,11 +300,12 @@ impl Moves<'_> {
     fn node_becomes(&mut self, at: usize, runs: Runs, helps: bool) {
         let mut world = self.world.clone();
         turn(&mut world, at, runs);
-        self.push(Cause::Node(at, runs), world, helps);
+        let trouble = (!helps).then_some(Trouble::Nodes);
+        self.push(Cause::Node(at, runs), world, trouble);
     }
 
     /// Whoever has commands lets them do what they can.
-    fn commands_are_open(&self) -> bool {
+    fn commands_are_open(&self, which: impl Fn(&Work) -> bool) -> bool {
         let procedure = &self.world.procedure;
         let will_run = procedure.hold.is_none() && procedure.nodes_changed.is_none();
         let open = |job: &drawspan::procedure::Job| match &job.state {
@@ -295,13 +313,13 @@ impl Moves<'_> {
             JobState::Running { .. } => true,
             JobState::Ended { .. } | JobState::Unknown { .. } => false,
         };
-        procedure.jobs.iter().any(open)
+        procedure.jobs.iter().any(|job| which(&job.work) && open(job))
     }
 
     /// Would an operator stop it by hand now?
     fn hand_stops(&self, at: usize) -> bool {
         let (procedure, node) = (&self.world.procedure, &self.world.nodes[at]);
-        if self.commands_are_open() {
+        if self.commands_are_open(|work| work.to_string().starts_with("stop")) {
             return false;
         }
         let first = node.id == procedure.first;
@@ -328,7 +346,7 @@ impl Moves<'_> {
     /// Would an operator start it by hand now?
     fn hand_starts(&self, at: usize) -> bool {
         let (procedure, node) = (&self.world.procedure, &self.world.nodes[at]);
-        if self.commands_are_open() {
+        if self.commands_are_open(|work| work.to_string().starts_with("start")) {
             return false;
         }
         let first = node.id == procedure.first;
@@ -348,12 +366,12 @@ impl Moves<'_> {
     fn rest(&mut self) {
         let world = self.world;
         if world.leaving.is_some() {
-            self.push(Cause::Drained, World { leaving: None, ..world.clone() }, true);
+            self.push(Cause::Drained, World { leaving: None, ..world.clone() }, None);
         }
         if !world.is_settled_in_time() {
             let mut later = world.clone();
             later.pass_time();
-            self.push(Cause::TimePasses, later, true);
+            self.push(Cause::TimePasses, later, None);
         }
         self.by_hand();
         let paused = world.procedure.hold == Some(Hold::Paused);
@@ -367,7 +385,7 @@ impl Moves<'_> {
             let mut next = self.after(&event);
             next.mode = Mode::Maintenance;
             next.leaving = None;
-            self.push(Cause::PausedByMode, next, false);
+            self.push(Cause::PausedByMode, next, Some(Trouble::Gateway));
         }
     }
 
@@ -394,11 +412,14 @@ impl Moves<'_> {
             (_, Road::Forward) if repairs && world.procedure.kind() == Kind::Upgrade => {
                 next.disk = Version::New;
             }
-            (_, Road::Back) if repairs => next.disk = Version::Old,
+            (_, Road::Back) if repairs => {
+                next.disk = Version::Old;
+                next.database = Version::Old;
+            }
             _ => {}
         }
-        if next != *world && !self.commands_are_open() {
-            self.push(Cause::DoneByHand, next, true);
+        if next != *world && !self.commands_are_open(|_| true) {
+            self.push(Cause::DoneByHand, next, None);
         }
         let inside = matches!(phase, Phase::Work | Phase::Stop)
             && world.mode == Mode::Single(world.procedure.first.clone())
@@ -410,7 +431,7 @@ impl Moves<'_> {
                 let other = node.id != world.procedure.first;
                 node.split = other && node.now != Runs::Stopped;
             }
-            self.push(Cause::WorkedInside, next, true);
+            self.push(Cause::WorkedInside, next, None);
         }
     }
 
@@ -464,7 +485,8 @@ impl Moves<'_> {
                 carry_out(&mut world, work);
             }
         }
-        self.push(Cause::Crashed(jobs), world, cured && !changed);
+        let trouble = (!cured || changed).then_some(Trouble::Gateway);
+        self.push(Cause::Crashed(jobs), world, trouble);
     }
 }
 

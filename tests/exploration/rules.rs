@@ -152,6 +152,7 @@ fn is_progress(event: &Event) -> bool {
         | Event::Said(_)
         | Event::JobBegins { .. }
         | Event::JobEnded { .. }
+        | Event::JobLost { .. }
         | Event::Measured { .. }
         | Event::Overdue
         | Event::ClosedTooLong

@@ -31,8 +31,30 @@ pub struct Setup {
     pub limits: bool,
     /// The configuration may change while the gateway restarts.
     pub changes: bool,
-    /// So much may go wrong on one way.
+    /// What may go wrong.
+    pub trouble: Trouble,
+    /// So often it may, on one way.
     pub troubles: u8,
+}
+
+/// Who makes trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// They crash, hang, do not come up, come back by themselves.
+    Nodes,
+    /// They fail, with or without having done their work; files are not what they should be.
+    Commands,
+    /// It dies and comes up again; somebody raises the bridge by hand.
+    Gateway,
+    /// They go over objections, leave nodes out, change their mind.
+    Operator,
+    /// Status commands.
+    Lies,
+}
+
+impl Trouble {
+    pub const ALL: [Self; 5] =
+        [Self::Nodes, Self::Commands, Self::Gateway, Self::Operator, Self::Lies];
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -3,5 +3,12 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod config;
+#[cfg(feature = "failpoints")]
+mod crash;
+mod hands;
+#[cfg(feature = "failpoints")]
+mod plots;
 mod roads;
+mod trouble;
 mod world;

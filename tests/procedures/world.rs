@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::common::{PATIENCE, Process};
 
-const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/procedures");
+pub const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/procedures");
 
 /// What a test changes before the gateway starts.
 pub struct Wish {
@@ -31,6 +31,12 @@ pub struct Wish {
     /// Are the nodes started before the gateway?
     pub running: bool,
     pub initial_mode: &'static str,
+    /// Is there a worker `w1`, without an address?
+    pub worker: bool,
+    /// Are there commands for groups, in place of those that start and stop one node?
+    pub groups: bool,
+    /// A command, and the fail points of its supervisor.
+    pub supervisor: (&'static str, &'static str),
 }
 
 impl Default for Wish {
@@ -42,13 +48,18 @@ impl Default for Wish {
             limit: "20s",
             running: true,
             initial_mode: "cluster",
+            worker: false,
+            groups: false,
+            supervisor: ("", ""),
         }
     }
 }
 
 pub struct World {
     pub folder: TempDir,
+    /// Of n1, n2, ..., and then of the worker, where there is one.
     pub ports: Vec<u16>,
+    pub worker: bool,
     pub gateway: Option<Process>,
     environment: Vec<(String, String)>,
 }
@@ -65,11 +76,12 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("nodes")).expect("made");
         fs::create_dir(folder.path().join("backups")).expect("made");
-        let ports = free_ports(wish.nodes);
-        let world = Self { folder, ports, gateway: None, environment: Vec::new() };
-        fs::write(world.path("drawspan.toml"), world.config(wish)).expect("written");
+        let worker = wish.worker;
+        let ports = free_ports(wish.nodes + usize::from(worker));
+        let world = Self { folder, ports, worker, gateway: None, environment: Vec::new() };
+        world.configure(wish);
         if wish.running {
-            for k in 1..=wish.nodes {
+            for k in 1..=world.ports.len() {
                 world.start_node(k);
             }
         }
@@ -120,61 +132,6 @@ impl World {
         all.lines().filter(asks).map(str::to_owned).collect()
     }
 
-    fn config(&self, wish: &Wish) -> String {
-        let script = |name: &str, words: &[&str]| {
-            let mut argv = vec![format!("{SCRIPTS}/{name}")];
-            argv.extend(words.iter().map(|word| (*word).to_owned()));
-            format!("{argv:?}")
-        };
-        let nodes = self.nodes();
-        let env = format!(
-            "env = {{ NODES = {nodes:?}, DRAWSPAN = {:?} }}",
-            env!("CARGO_BIN_EXE_drawspan")
-        );
-        let commands = [
-            ("start", script("node", &["start", "{node}", "{address}"])),
-            ("stop", script("node", &["stop", "{node}"])),
-            ("status", script("node", &["status", "{node}"])),
-            ("build", script("node", &["build", "{node}"])),
-            ("logs", script("node", &["logs", "{node}"])),
-            ("backup", script("data", &["backup", "{backup}"])),
-            ("verify_backup", script("data", &["verify", "{backup}"])),
-            ("update", script("data", &["update", "{version}"])),
-            ("restore", script("data", &["restore", "{backup}"])),
-            ("revert", script("data", &["update", "{version}"])),
-            (
-                "verify",
-                script("data", &["verify", nodes.join("database").to_str().expect("UTF-8")]),
-            ),
-            ("notify", script("data", &["notify", "{message}"])),
-        ];
-        let mut text = format!(
-            "listen = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\nworkers = 2\n\
-             initial_mode = {:?}\nstate_dir = {:?}\n\
-             [control]\npath = {:?}\n\
-             [log]\naccess = \"off\"\n\
-             [health]\ninterval = \"300ms\"\ntimeout = \"250ms\"\nrise = 1\n\
-             [procedures]\nbackup_path = {:?}\ndown_after = \"1s\"\nready_in_a_row = 2\n{}\n",
-            wish.initial_mode,
-            self.path("state"),
-            self.path("control.sock"),
-            self.path("backups").join("{id}"),
-            wish.procedures,
-        );
-        for (name, argv) in commands.iter().filter(|(name, _)| !wish.without.contains(name)) {
-            let limit = if ["status", "build", "logs", "notify"].contains(name) {
-                "10s"
-            } else {
-                wish.limit
-            };
-            text.push_str(&format!("[drivers.{name}]\nrun = {argv}\nlimit = {limit:?}\n{env}\n"));
-        }
-        for (port, k) in self.ports.iter().zip(1..) {
-            text.push_str(&format!("[[nodes]]\nid = \"n{k}\"\naddress = \"127.0.0.1:{port}\"\n"));
-        }
-        text
-    }
-
     /// Runs one of the scripts as a person would.
     pub fn script(&self, name: &str, words: &[&str]) -> bool {
         let mut command = Command::new(format!("{SCRIPTS}/{name}"));
@@ -184,13 +141,19 @@ impl World {
         command.status().expect("it starts").success()
     }
 
+    /// The name of the k-th node; the worker is the last.
+    pub fn id(&self, k: usize) -> String {
+        if self.worker && k == self.ports.len() { "w1".to_owned() } else { format!("n{k}") }
+    }
+
     pub fn start_node(&self, k: usize) {
-        let (id, port) = (format!("n{k}"), self.ports[k - 1].to_string());
+        let (id, port) = (self.id(k), self.ports[k - 1].to_string());
         assert!(self.script("node", &["start", &id, &port]), "{id} starts");
     }
 
     pub fn stop_node(&self, k: usize) {
-        assert!(self.script("node", &["stop", &format!("n{k}")]), "n{k} stops");
+        let id = self.id(k);
+        assert!(self.script("node", &["stop", &id]), "{id} stops");
     }
 
     /// Starts the gateway, with fail points as `procedure.journalled=kill@3`.
@@ -303,6 +266,10 @@ impl World {
 
     /// Says something in view of an earlier status.
     pub fn answer(&self, seen: &Value, choice: &str, more: &Value) -> Answer {
+        self.try_answer(seen, choice, more).expect("the gateway answers")
+    }
+
+    pub fn try_answer(&self, seen: &Value, choice: &str, more: &Value) -> Option<Answer> {
         let (id, revision) = (&seen["id"], &seen["revision"]);
         let mut body = json!({ "phase": seen["phase"] });
         for (key, value) in more.as_object().expect("an object") {
@@ -310,7 +277,7 @@ impl World {
         }
         let path = format!("/v1/procedures/{id}/{choice}");
         let headers = format!("If-Match: \"{revision}\"\r\n");
-        self.call("POST", &path, &headers, Some(&body)).expect("the gateway answers")
+        self.call("POST", &path, &headers, Some(&body))
     }
 
     /// As [`Self::say`], and it is taken.
@@ -391,7 +358,7 @@ impl Drop for World {
         drop(self.gateway.take());
         for k in 1..=self.ports.len() {
             // One that does not run has nothing to be killed.
-            self.script("node", &["kill", &format!("n{k}")]);
+            self.script("node", &["kill", &self.id(k)]);
         }
     }
 }

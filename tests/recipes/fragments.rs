@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use drawspan::config::{self, Environment, Flags};
+
 use super::scene::{Driver, INSTALLED, driver, fragment, recipes, which};
 
 const FOR_NODES: [&str; 5] = ["plain", "systemd", "compose", "ssh", "kubernetes"];
@@ -83,8 +85,21 @@ fn a_fragment_for_nodes_and_one_for_a_database_make_one_configuration() {
             }
             let artefacts = table["procedures"]["artefacts"].as_array().expect("a list");
             assert_eq!(artefacts.len(), 2, "the database and the storage");
+            the_gateway_takes(&text.concat(), &format!("{nodes} and {database}"));
         }
     }
+}
+
+/// Below what every configuration has.
+fn the_gateway_takes(fragments: &str, which: &str) {
+    let head = "listen = [\"127.0.0.1:8080\"]\n";
+    let nodes: String = (1..=2)
+        .map(|k| format!("\n[[nodes]]\nid = \"app-{k}\"\naddress = \"http://10.0.0.{k}:13000\"\n"))
+        .collect();
+    let text = format!("{head}{fragments}{nodes}");
+    let loaded = config::parse(&text, &Flags::default(), &Environment::default());
+    let config = loaded.unwrap_or_else(|problems| panic!("{which}: {:?}", problems.within(which)));
+    assert!(config.config.drivers.backup.is_some(), "{which}");
 }
 
 #[test]

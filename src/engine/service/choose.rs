@@ -2,6 +2,7 @@
 
 use super::super::evidence::NodeEvidence;
 use super::super::{ChoiceCommand, EventKind, ProcedureError, ProcedureReply};
+use super::guarded::Look;
 use super::{Engine, journalled_key};
 use crate::journal::record::{Commander, Record};
 use crate::model::{NodeId, NodeState, Revision};
@@ -27,7 +28,8 @@ impl Engine {
         self.journal_writes()?;
         let why = command.why.as_ref().map(|why| why.as_str().to_owned());
         let said = Said { choice: command.choice, by: command.by.name, why };
-        // What was going on until now is part of what is answered.
+        // What passed until now is part of what is answered.
+        self.look_for_guarded_calls(Look::Settle).await;
         let facts = self.facts(&procedure);
         let event = procedure::choose(&procedure, &facts, said)?;
         let idempotency = command.idempotency.as_ref().map(journalled_key);

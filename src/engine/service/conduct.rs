@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::super::evidence;
+use super::super::evidence::{self, GuardedCalls};
 use super::super::past::words;
 use super::super::reply::Waiter;
 use super::super::watch::Finding;
@@ -15,8 +15,9 @@ use crate::clock;
 use crate::drivers;
 use crate::failpoint;
 use crate::journal::JournalError;
-use crate::journal::record::{IdempotencyKey, Record};
-use crate::model::{Mode, Pace, Revision};
+use crate::journal::record::{GuardedCall, IdempotencyKey, Record};
+use crate::model::limits::PROBE_CLOSELY;
+use crate::model::{Mode, NodeId, NodeState, Pace, Revision, Timestamp};
 use crate::procedure::{
     self, Artefact, Course, Effect, Ending, Event, Facts, Flaw, JobState, NodeFacts, Phase,
     Procedure, Ticket, Work,
@@ -45,6 +46,7 @@ impl Engine {
         for _ in 0..EVENTS_PER_LOOK {
             let Some(procedure) = self.running_procedure() else { break };
             self.watch.ask(&self.equipment, &procedure);
+            self.forget_images();
             let facts = self.facts(&procedure);
             let progress = match procedure::digest(&procedure, &facts) {
                 Some(event) => self.happened(event, None).await.is_ok(),
@@ -60,24 +62,44 @@ impl Engine {
         self.show_procedure();
     }
 
+    /// What a node ran before it was down says nothing of what it runs now.
+    fn forget_images(&mut self) {
+        for (index, node) in self.nodes.iter().enumerate() {
+            match self.evidence.node(NodeIndex(index)).state {
+                NodeState::Down => self.watch.forget_image(&node.id),
+                NodeState::Unknown
+                | NodeState::Starting
+                | NodeState::Ready
+                | NodeState::Busy
+                | NodeState::Failing => {}
+            }
+        }
+    }
+
     /// What is known now.
     pub(super) fn facts(&self, procedure: &Procedure) -> Facts {
         let guarded = self.guarded.calls(&self.nodes);
         let old = evidence::must_restart(&self.nodes, &*self.evidence, &guarded);
+        let (now, times) = (clock::now(), procedure.begin.bounds.ready_in_a_row);
         let facts = |(index, node): (usize, &Arc<Node>)| {
             let known = self.evidence.node(NodeIndex(index));
+            // What it said before it was stopped says nothing of what runs now.
+            let tells = matches!(known.state, NodeState::Ready | NodeState::Busy);
             NodeFacts {
                 id: node.id.clone(),
                 taken: known.taken,
                 state: known.state,
                 reason: known.reason,
-                ready_in_a_row: known.ready_in_a_row,
+                ready_in_a_row: match is_settling(&guarded, &node.id, (now, times)) {
+                    true => 0,
+                    false => known.ready_in_a_row,
+                },
                 unreached_since: known.unreached_since,
                 answered: known.answered,
-                build: known.build,
+                build: known.build.filter(|_| tells),
                 image: self.watch.images.get(&node.id).cloned(),
-                version: known.version,
-                plugins: known.plugins.map(|plugins| plugins.to_vec()),
+                version: known.version.filter(|_| tells),
+                plugins: known.plugins.filter(|_| tells).map(|plugins| plugins.to_vec()),
                 status: self.watch.statuses.get(&node.id).cloned(),
                 must_restart: old.iter().any(|old| old.node == node.id),
                 in_flight: node.requests(),
@@ -86,7 +108,7 @@ impl Engine {
         };
         let unfenced = !self.standing.load().unfenced_workers.is_empty();
         Facts {
-            now: clock::now(),
+            now,
             mode: self.mode(),
             switching: self.running.is_some() || unfenced,
             switch_refused: self.watch.switch_refused.clone(),
@@ -387,7 +409,7 @@ impl Engine {
     }
 
     /// Whoever asks for the status sees it.
-    pub(super) fn show_procedure(&self) {
+    pub(in crate::engine) fn show_procedure(&self) {
         let Some(procedure) = self.ledger.procedure() else { return };
         let facts = self.facts(procedure);
         let shown = Shown {
@@ -408,6 +430,15 @@ pub(super) fn ending_of(ending: drivers::Ending) -> Ending {
         drivers::Ending::ByOperator => Ending::Signalled(15),
         drivers::Ending::CouldNotStart { reason } => Ending::CouldNotStart(reason),
     }
+}
+
+/// A call that changes what runs is answered before its work begins. Until the node had time for so
+/// many probes since, that it was ready before proves nothing.
+fn is_settling(calls: &GuardedCalls, node: &NodeId, (now, times): (Timestamp, u32)) -> bool {
+    let recent = |call: &GuardedCall| {
+        call.node == *node && now.since(call.at) < PROBE_CLOSELY.saturating_mul(times)
+    };
+    calls.under_way.contains(node) || calls.ran.iter().any(recent)
 }
 
 /// What somebody should hear of who does not look.

@@ -59,6 +59,7 @@ impl Engine {
                 // A journal that does not write is told by the reply, and takes it when it can.
                 self.unsettled.push((None, paused));
             }
+            self.show_procedure();
         }
         let (mode, revision) = (self.mode(), self.revision());
         if command.idempotency.is_some() {
@@ -135,6 +136,7 @@ impl Engine {
         let kind = EventKind::SwitchBegan { from: told_from, to: told_to, by, why, forced };
         self.events.tell(revision, kind);
         self.told_pause(&command);
+        self.show_procedure();
         let (lines, steps) = (self.lines.clone(), self.steps_in.clone());
         let drain = command.drain_timeout;
         self.tasks.spawn(carry_out(lines, generation, drain, steps));

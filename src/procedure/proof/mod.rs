@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use super::facts::Downness;
 use super::{
     Course, Facts, Job, JobState, Kind, Member, NodeFacts, NodeRecord, Objection, ObjectionKind,
-    Phase, Procedure, Work,
+    Phase, Procedure, Road, Work,
 };
-use crate::model::{Mode, NodeId, NodeRole, Timestamp};
+use crate::model::{Mode, NodeId, NodeRole, NodeState, Timestamp};
 
 /// A fact that is proven, where from, and of which time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +123,10 @@ impl<'a> Look<'a> {
 
     /// What speaks against every phase.
     fn everywhere(&mut self) {
-        for (_, node) in self.members().filter(|(_, node)| node.course == Course::CameBack) {
+        // Giving up, every node has its turn.
+        let giving_up = self.procedure.road == Road::Abort;
+        let back = |(_, node): &(_, &NodeRecord)| node.course == Course::CameBack && !giving_up;
+        for (_, node) in self.members().filter(back) {
             let what = format!("{} was down and answers before its turn", node.id);
             let remedy = "`stop-again` stops it; look for a restart policy that started it";
             self.object(Objection::new(ObjectionKind::CameBack, what, remedy).of(&node.id));
@@ -196,6 +199,7 @@ impl<'a> Look<'a> {
                     for_now.as_secs()
                 ));
             }
+            Downness::Unseen => self.standing.wait(format!("a probe of {id} since its stop")),
             Downness::Answers(what) if !self.has_stop_command(member) => {
                 self.standing.wait(format!("{id} is stopped, by your hand (now {what})"));
             }
@@ -247,9 +251,7 @@ impl<'a> Look<'a> {
             let what = format!("{id} is ready, {} times in a row", known.ready_in_a_row);
             return self.standing.proven(what, "probe", known.taken);
         }
-        if known.is_fresh(self.facts.now, enough.stale_after)
-            && known.state == crate::model::NodeState::Ready
-        {
+        if known.is_fresh(self.facts.now, enough.stale_after) && known.state == NodeState::Ready {
             let (times, of) = (known.ready_in_a_row, enough.ready_in_a_row);
             return self
                 .standing
@@ -308,7 +310,9 @@ impl<'a> Look<'a> {
         let build = |node: &NodeFacts| {
             if by_image { node.image.clone() } else { node.build.clone() }
         };
-        for node in known.iter().filter(|node| build(node).is_none()) {
+        // One that is not ready is waited for, and tells then.
+        let tells = |node: &&NodeFacts| node.state == NodeState::Ready;
+        for node in known.iter().filter(tells).filter(|node| build(node).is_none()) {
             let what = format!("what {} runs could not be found out", node.id);
             let remedy = "look at its page yourself, then `waive` this with your reason; a `build` \
                           command proves it";

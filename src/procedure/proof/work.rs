@@ -44,8 +44,10 @@ impl Look<'_> {
     }
 
     fn backup_is_under_way(&self) -> bool {
-        let open = |job: &Job| matches!(job.state, JobState::Wanted | JobState::Running { .. });
-        self.procedure.jobs.iter().any(|job| open(job) && !self.waits_for_word(job))
+        let mut jobs = self.procedure.jobs.iter().filter(|job| !job.has_succeeded());
+        // What comes after one that failed does not come by itself.
+        let next = jobs.next().map(|job| (&job.state, self.waits_for_word(job)));
+        matches!(next, Some((JobState::Wanted | JobState::Running { .. }, false)))
     }
 
     /// The commands of this phase.

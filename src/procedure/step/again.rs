@@ -2,7 +2,7 @@
 
 use super::is_stop;
 use crate::model::{NodeId, Timestamp};
-use crate::procedure::{Course, Job, JobState, Kind, NodeRecord, Phase, Procedure, Work};
+use crate::procedure::{Course, Job, JobState, Kind, NodeRecord, Phase, Procedure, Road, Work};
 
 impl Procedure {
     pub(super) fn change_first(&mut self, node: &NodeId, at: Timestamp) {
@@ -17,9 +17,8 @@ impl Procedure {
         {
             record.stop_ended = Some(at);
         }
-        if let Some(record) = self.record_mut(&old)
-            && record.course != Course::Down
-        {
+        // Down or not: it may be starting.
+        if let Some(record) = self.record_mut(&old) {
             record.course = Course::Stopping;
         }
         jobs.append(&mut self.jobs);
@@ -27,8 +26,14 @@ impl Procedure {
     }
 
     pub(super) fn change_keep(&mut self, node: &NodeId, at: Timestamp) {
-        self.first = node.clone();
+        let old = std::mem::replace(&mut self.first, node.clone());
         self.hold = None;
+        if let Some(record) = self.record_mut(&old)
+            && record.course == Course::Down
+        {
+            // It may be starting: to be stopped and seen down anew, in its turn.
+            (record.course, record.stop_ended) = (Course::Stopping, Some(at));
+        }
         self.enter(Phase::StartFirst, at);
     }
 
@@ -87,7 +92,9 @@ impl Procedure {
             }
             Course::Down | Course::Started => false,
         };
-        self.nodes.iter().filter(again).map(|node| &node.id)
+        // Giving up, every node has its turn.
+        let any = self.road != Road::Abort;
+        self.nodes.iter().filter(move |node| any && again(node)).map(|node| &node.id)
     }
 
     /// A command for a group serves where it stops none that may run; else there is one for each.

@@ -135,6 +135,21 @@ impl Procedure {
         }
     }
 
+    /// A node whose turn to start had come may be starting, though its port is still refused: on the
+    /// way back it is stopped and seen down anew.
+    fn stop_what_may_start(&mut self) {
+        let may_start: Vec<NodeId> = self
+            .nodes
+            .iter()
+            .filter(|node| node.course == Course::Down)
+            .map(|node| node.id.clone())
+            .filter(|id| self.has_its_turn(id))
+            .collect();
+        for node in self.nodes.iter_mut().filter(|node| may_start.contains(&node.id)) {
+            node.course = Course::Stopping;
+        }
+    }
+
     /// A look at a backup that counts no more is not owed any more either.
     fn void_backup(&mut self) {
         self.backup = None;
@@ -146,19 +161,21 @@ impl Procedure {
         if let Some(record) = self.record_mut(node) {
             record.excluded = None;
         }
-        let known = |job: &Job| {
-            let its_own = job.work == Work::Start(node.clone());
-            its_own || (job.work == Work::StartOthers && job.state == JobState::Wanted)
-        };
         let needed = self.record(node).is_some_and(|record| self.needs_start(record));
-        if needed && !self.jobs.iter().any(known) {
-            let own = self.starts_of([node].into_iter());
-            let jobs = if own.is_empty() { self.starts_of_others() } else { own };
-            self.jobs.extend(jobs);
+        let own = Work::Start(node.clone());
+        if !needed || self.jobs.iter().any(|job| job.work == own || job.is_running()) {
+            return;
         }
+        let own = self.starts_of([node].into_iter());
+        let jobs = if own.is_empty() { self.starts_of_others() } else { own };
+        self.jobs.retain(|old| !jobs.iter().any(|job| job.work == old.work));
+        self.jobs.extend(jobs);
     }
 
     fn take_road(&mut self, road: Road, at: Timestamp) {
+        if road == Road::Back {
+            self.stop_what_may_start();
+        }
         self.road = road;
         self.hold = None;
         // What was gone over on the way out says nothing about the way back.

@@ -1,0 +1,11 @@
+//! Everything that can go wrong: what the operator is told, that nothing is lost, and that doing
+//! what is said ends well.
+
+mod begins;
+mod by_hand;
+mod data;
+mod disk;
+mod first;
+mod others;
+mod stops;
+mod words;
