@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from conformance import expect
@@ -21,6 +22,8 @@ DATABASE = "drawspan_procedures"
 # it says so wherever it is shown.
 RELABELLED = "relabelled"
 COMMAND_WITHIN = 120
+# What a node has started for itself may outlive it for a moment.
+GONE_WITHIN = 5
 
 
 class Estate:
@@ -141,7 +144,9 @@ class Estate:
         for name in NODES:
             self.node("stop", name)
         # A run that failed half-way may leave a command; what is ours has our folder's name in it.
-        left = self.processes()
+        end = time.monotonic() + GONE_WITHIN
+        while (left := self.processes()) and time.monotonic() < end:
+            time.sleep(0.2)
         for pid in left:
             try:
                 os.kill(pid, signal.SIGKILL)

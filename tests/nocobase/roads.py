@@ -11,7 +11,8 @@ from load import Load
 from scene import ask
 
 FIRST, OTHER = NODES
-PLUGIN = "embed"
+# Comes with NocoBase, is not enabled, and has an API of its own.
+PLUGIN, RESOURCE = "custom-variables", "customVariables"
 ROWS = 20_000
 SOME_REQUESTS = 60
 BEFORE, DURING = "Before the upgrade", "Written by the new version"
@@ -293,7 +294,7 @@ def an_upgrade_goes_by_itself_but_for_the_word_at_verify(tour):
 
 def work_in_the_application_enables_a_plugin_on_the_kept_node(tour):
     gateway, estate = tour.gateway, tour.estate
-    tour.list = f"/api/{PLUGIN}:list"
+    tour.list = f"/api/{RESOURCE}:list"
     gone = {name: tour.at(name, "GET", tour.list).status for name in NODES}
     expect(set(gone.values()) == {404}, f"{gone}")
     tour.begin("maintenance", keep=FIRST)
