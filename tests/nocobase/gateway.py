@@ -34,9 +34,12 @@ class Gateway:
         self.access_log = folder / "access.log"
         self.log = open(folder / "drawspan.log", "w")
         self.port = free_port()
-        config = folder / "drawspan.toml"
-        config.write_text(self.config(folder, nodes))
-        command = [self.program, "run", "--config", str(config)]
+        self.config_file = folder / "drawspan.toml"
+        self.config_file.write_text(self.config(folder, nodes))
+        self.start()
+
+    def start(self):
+        command = [self.program, "run", "--config", str(self.config_file)]
         self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT)
         self.until("the gateway answers on its socket",
                    lambda: self.verb("status")[0] == 0, STARTS_WITHIN)

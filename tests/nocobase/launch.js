@@ -15,5 +15,6 @@ generateAppDir();
 Module._initPaths();
 const server = path.resolve(process.env.APP_PACKAGE_ROOT, 'lib/index.js');
 process.argv.splice(1, 1, server);
-fs.writeFileSync(process.env.PIDFILE, `${process.pid}\n`);
+// Whoever keeps the pid by itself, as the recipe for plain processes does, sets no PIDFILE.
+if (process.env.PIDFILE) fs.writeFileSync(process.env.PIDFILE, `${process.pid}\n`);
 require(server);
