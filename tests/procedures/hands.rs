@@ -77,6 +77,9 @@ impl World {
         let Some(from) = at(&raised) else { return };
         let lowering = |one: &&Past| one.what == "advanced" && one.detail.starts_with("to lower");
         let to = at(&lowering).unwrap_or(i64::MAX);
+        let opened = |one: &&Past| one.what == "switched" && one.detail == "to cluster";
+        let opened = at(&opened).unwrap_or(i64::MAX);
+        assert!(to <= opened, "lowered before it was decided: {past:#?}");
         let kept = past.iter().any(|one| one.phase == "narrow").then_some("n1");
         for k in 1..=self.ports.len() {
             let id = self.id(k);

@@ -111,7 +111,6 @@ fn an_upgrade_that_changed_nothing_is_found_out() {
     world.told("wrong_version", "`rollback`");
     world.refused("waive", &json!({"objection": "wrong_version", "why": "x"}), "wrong_version");
     world.remove("n1.version");
-    world.stop_node(1);
     world.says("retry", &json!({}));
     world.go_on_to("done");
     world.ends("completed");

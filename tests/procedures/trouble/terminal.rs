@@ -42,6 +42,7 @@ fn a_screen_that_nobody_reads_any_more_ends_the_following_and_not_the_procedure(
     let mut child = follow(&world);
     shows(&mut child, "stop");
     drop(child.stdout.take());
-    assert!(!child.wait().expect("our child").success());
+    // How it ends is said where the command line is tested; here, that it does.
+    child.wait().expect("our child");
     world.ends("completed");
 }
