@@ -14,7 +14,7 @@ PHASE_WITHIN = 240
 # While the procedure is in one of these the bridge may be open, or is about to be.
 NOT_CLOSED = ("raise", "narrow", "lower", "done")
 # What waiting does not mend, where it lasts: what is known of a node that is down may be of before.
-OBJECTS_FOR = 45
+OBJECTS_FOR = 90
 FINAL = {"command_failed", "came_back", "mixed_builds", "wrong_build", "wrong_version",
          "backup_flawed", "backup_changed", "nodes_changed", "nothing_changed", "plugins_lost"}
 

@@ -3,15 +3,17 @@ own, and the gateway's configuration over the recipes of contrib."""
 
 import json
 import os
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
 
 from conformance import expect
-from gateway import REPOSITORY, free_port
+from gateway import REPOSITORY
 from scene import HERE, ask, cluster
 from watched import Watched
 
@@ -43,8 +45,8 @@ class Estate:
             path.mkdir(parents=True)
         self.old = self.prepare_releases()
         self.make_database()
-        self.ports = {name: free_port() for name in NODES}
-        self.watched = {name: Watched(port) for name, port in self.ports.items()}
+        self.ports = {name: lasting_port() for name in NODES}
+        self.watched = {name: Watched(port, lasting_port()) for name, port in self.ports.items()}
 
     # --- versions ---------------------------------------------------------------------------
 
@@ -194,6 +196,18 @@ def command(section, words, settings=None):
     text = f"[{section}]\nrun = {json.dumps([str(word) for word in words])}\n"
     pairs = ", ".join(f"{key} = {json.dumps(value)}" for key, value in (settings or {}).items())
     return text + (f"env = {{ {pairs} }}\n" if pairs else "")
+
+
+def lasting_port():
+    """A port that stays ours while a stopped node does not hold it: the kernel gives it to nobody."""
+    ephemeral = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    while True:
+        port = random.randrange(10_000, int(ephemeral[0]))
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+            return port
+        except OSError:
+            continue
 
 
 def link(path, target):
