@@ -427,3 +427,86 @@ async fn all_traffic_may_not_go_to_a_node_that_a_call_passed_by() {
     let must: Vec<_> = gateway.status().await.must_restart;
     assert!(must.iter().map(|must| (must.node.as_str(), must.kept.as_str())).eq([("n3", "n1")]));
 }
+
+/// What the real binary prints, and how it ends.
+async fn printed(arguments: Vec<String>) -> (Option<i32>, String, String) {
+    let run = tokio::task::spawn_blocking(move || {
+        common::binary().args(arguments).stdin(std::process::Stdio::null()).output()
+    });
+    let output = run.await.expect("no panic").expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn the_help_of_every_verb_of_a_procedure_says_when_it_may_be_said_and_gives_an_example() {
+    let (_, main, _) = printed(words("--help")).await;
+    for (verb, says) in [
+        ("plan", "Changes nothing"),
+        ("begin", "cancels nothing"),
+        ("follow", "ctrl-C leaves"),
+        ("continue", "Allowed where"),
+        ("confirm", "Allowed in"),
+        ("retry", "Allowed where"),
+        ("rollback", "Allowed in"),
+        ("abort", "Allowed before"),
+        ("waive", "Allowed only"),
+        ("exclude", "Allowed when"),
+        ("include", "outside of one"),
+        ("change-first", "Allowed while"),
+        ("change-keep", "Allowed before"),
+        ("stop-again", "Allowed where"),
+        ("adopt", "Allowed where"),
+        ("history", "with an ID"),
+    ] {
+        let (status, help, _) = printed(vec![verb.to_owned(), "--help".to_owned()]).await;
+        assert_eq!(status, Some(0), "{verb}");
+        let flat = help.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        assert!(flat.contains(&says.to_lowercase()), "{verb}: {says} in {help}");
+        assert!(help.contains("Examples:"), "{verb}: {help}");
+        assert!(help.contains("--json"), "{verb}: {help}");
+        assert!(main.lines().any(|line| line.trim_start().starts_with(verb)), "{verb} in {main}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_start_is_planned_begun_shown_and_given_up_by_the_real_binary() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    let socket = gateway.folder().join("control.sock").display().to_string();
+    let run = async |line: &str| {
+        let mut all = words(line);
+        all.extend(["--control".to_owned(), socket.clone()]);
+        printed(all).await
+    };
+    let (status, plan, told) = run("plan first-start").await;
+    assert!(matches!(status, Some(0 | 3)), "{told}");
+    assert!(plan.contains("start-first") && plan.contains("verdict"), "{plan}");
+    let (status, _, told) = run("continue").await;
+    assert_eq!(status, Some(3), "none runs: {told}");
+    let (status, begun, told) = run("begin first-start --first n1 --why new").await;
+    assert_eq!(status, Some(0), "{told}");
+    assert!(begun.contains("first-start") && begun.contains("in phase raise"), "{begun}");
+    let (status, _, told) = run("begin upgrade").await;
+    assert_eq!(status, Some(3), "one runs: {told}");
+    let (_, shown, _) = run("status").await;
+    assert!(shown.starts_with("procedure  first-start "), "{shown}");
+    assert!(shown.lines().any(|line| line.trim_start().starts_with("[>] ")), "{shown}");
+    let (status, _, told) = run("continue --phase lower --revision 1").await;
+    assert_eq!(status, Some(4), "{told}");
+    assert!(told.contains("you answered: lower, revision 1"), "{told}");
+    let (status, said, told) = run("abort --why later --follow").await;
+    assert_eq!(status, Some(0), "{told}{said}");
+    assert!(said.contains("answering phase ") && said.contains("aborted"), "{said}");
+    let (status, history, _) = run("history").await;
+    assert_eq!(status, Some(0));
+    assert!(history.contains("(new): aborted"), "{history}");
+    let (status, _, told) = run("wait procedure=done").await;
+    assert_eq!(status, Some(6), "it was given up, and can never be done: {told}");
+    let (_, shown, _) = run("status").await;
+    assert!(shown.contains(": aborted\n"), "{shown}");
+}

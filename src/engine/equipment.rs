@@ -80,12 +80,17 @@ impl Equipment {
         }
     }
 
-    /// Where the backup of procedure `id` goes, and the artefacts that it leaves.
+    /// Where the backup of procedure `id` goes, and the artefacts that it leaves. A plan has no
+    /// number yet.
     ///
     /// # Errors
     /// A placeholder that has no value there.
-    pub(super) fn backup_of(&self, id: u64) -> Result<(String, Vec<String>), config::Unfilled> {
-        let mut values = Placeholders::from([(Placeholder::Id, id.to_string())]);
+    pub(super) fn backup_of(
+        &self,
+        id: Option<u64>,
+    ) -> Result<(String, Vec<String>), config::Unfilled> {
+        let id = id.map_or_else(|| "ID".to_owned(), |id| id.to_string());
+        let mut values = Placeholders::from([(Placeholder::Id, id)]);
         let path = config::fill(&self.procedures.backup_path, &values)?;
         values.insert(Placeholder::Backup, path.clone());
         let artefacts = self.procedures.artefacts.iter();
@@ -155,9 +160,11 @@ impl Equipment {
     ) -> Result<Order, String> {
         let values = values(node, procedure);
         drivers::fill(command, &values).map_err(|unfilled| match unfilled.0 {
-            Placeholder::Version => "it needs {version}, which nobody named: begin with --to, or \
-                                     change the command"
-                .to_owned(),
+            Placeholder::Version => {
+                "it needs {version}, which is not known: `begin` names it with \
+                                     --to, and the old one is what the database named before"
+                    .to_owned()
+            }
             _ => unfilled.to_string(),
         })
     }

@@ -113,7 +113,8 @@ impl Watch {
             let build = equipment.ask(build, &member.id, procedure);
             self.ask_node(Asked::Image, &member.id, build, &equipment.runner);
         }
-        if procedure.phase == crate::procedure::Phase::BackUp {
+        // From the stop on, so that it is known before the backup may begin.
+        if let crate::procedure::Phase::Stop | crate::procedure::Phase::BackUp = procedure.phase {
             self.ask_space(equipment.backup_place(procedure));
         }
         let running = procedure.running().find_map(|job| match &job.state {

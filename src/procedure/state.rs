@@ -359,42 +359,6 @@ impl Procedure {
         self.waivers.retain(|waiver| !objections.contains(&waiver.objection.as_str()));
     }
 
-    /// What runs again must be seen down again. Where there is no command for a node, its port counts
-    /// from now on.
-    fn await_stops(&mut self, at: Timestamp) {
-        let with_command: Vec<NodeId> =
-            self.jobs.iter().flat_map(|job| self.stopped_by(&job.work)).collect();
-        let wanted: Vec<NodeId> = self
-            .nodes
-            .iter()
-            .map(|node| &node.id)
-            .filter(|id| self.must_be_down(id))
-            .cloned()
-            .collect();
-        for node in self.nodes.iter_mut().filter(|node| wanted.contains(&node.id)) {
-            if matches!(node.course, Course::Started | Course::CameBack) {
-                node.course = Course::Stopping;
-            }
-            if !with_command.contains(&node.id) {
-                node.stop_ended = Some(at);
-            }
-        }
-    }
-
-    /// A stop that is not wanted any more never ends: from here on the node is watched.
-    fn await_lost_stops(&mut self, at: Timestamp) {
-        let with_command: Vec<NodeId> =
-            self.jobs.iter().flat_map(|job| self.stopped_by(&job.work)).collect();
-        let lost = |node: &&mut NodeRecord| {
-            node.course == Course::Stopping
-                && node.stop_ended.is_none()
-                && !with_command.contains(&node.id)
-        };
-        for node in self.nodes.iter_mut().filter(lost) {
-            node.stop_ended = Some(at);
-        }
-    }
-
     /// The backup is what it was when it was made: nothing was done since that it would not hold.
     pub(super) fn rests_on_new_backup(&self) -> bool {
         self.road == Road::Forward

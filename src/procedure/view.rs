@@ -252,9 +252,16 @@ fn would_do(procedure: &Procedure, choice: &Choice) -> String {
         }
         Choice::Continue => format!("goes on to {next}"),
         Choice::Confirm => format!("says that you have verified it; goes on to {next}"),
+        Choice::Retry if procedure.restarts() => {
+            let nodes: Vec<String> =
+                procedure.to_start_again().iter().map(ToString::to_string).collect();
+            format!("stops {} and starts it again", nodes.join(", "))
+        }
         Choice::Retry => {
             let failed = |job: &&Job| !job.has_succeeded();
-            let all = procedure.jobs.iter().filter(failed).count() == 0;
+            // There each step rests on the one before.
+            let anew = matches!(procedure.phase, Phase::BackUp | Phase::Restore);
+            let all = anew || procedure.jobs.iter().filter(failed).count() == 0;
             let rerun = procedure.jobs.iter().filter(|job| all || failed(job));
             let works: Vec<String> = rerun.map(|job| job.work.to_string()).collect();
             format!("runs again: {}", works.join(", "))

@@ -1,5 +1,6 @@
 //! Procedures on the socket: what is asked, what is answered, and what is no answer to anything.
 
+use drawspan::control::Bounds;
 use drawspan::control::client::{Answer, ClientError, Conditions};
 use drawspan::control::problem::Problem;
 use drawspan::control::wire::{BeginBody, ChoiceBody, SaidDoc};
@@ -7,8 +8,12 @@ use drawspan::engine::ProcedureError;
 use drawspan::model::Revision;
 use drawspan::procedure::{Choice, Kind, ObjectionKind, Offer, Phase};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
 
-use crate::harness::{Audit, Fake, Gateway, Script, code, curl_as, run_curl, until};
+use crate::harness::{
+    Audit, Fake, Gateway, Script, code, curl_as, run_curl, until, until_answered,
+};
 use crate::played::{objection, view};
 
 fn begin(kind: &str) -> BeginBody {
@@ -327,12 +332,19 @@ async fn a_node_is_taken_back_outside_a_procedure_without_a_phase() {
 
 #[tokio::test]
 async fn a_client_that_leaves_cancels_no_begin() {
-    let gateway = Gateway::start(Fake::scripted(Script::Hold)).await;
-    let client = gateway.client();
-    let mut asking = tokio::task::JoinSet::new();
-    asking.spawn(async move { client.begin(&begin("upgrade"), &Conditions::default()).await });
+    let one = Bounds { connections_max: 1, connections_reserved: 0, ..Bounds::default() };
+    let gateway = Gateway::with(Fake::scripted(Script::Hold), one).await;
+    let mut stream = UnixStream::connect(&gateway.path).await.expect("connects");
+    let body = r#"{"kind":"upgrade"}"#;
+    let length = body.len();
+    let head =
+        format!("POST /v1/procedures HTTP/1.1\r\nhost: g\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all(format!("{head}{body}").as_bytes()).await.expect("written");
     until(|| gateway.engine.begun() == 1).await;
-    asking.shutdown().await;
+    drop(stream);
+    // The one seat is free again: the gateway has noticed that its client left.
+    until_answered(&gateway).await;
+    assert_eq!(gateway.engine.ended(), 0);
     gateway.engine.release();
     until(|| gateway.engine.ended() == 1).await;
     let status = gateway.client().status().await.expect("answered").doc;

@@ -12,6 +12,7 @@ use super::world::{Commands, File, LONG_AGO, NOW, Runs, Setup, Trouble, Version,
 
 /// How a world came out of another one.
 #[derive(Clone, Debug)]
+#[allow(dead_code, reason = "the way to a broken rule is printed from it")]
 pub enum Cause {
     Digested(View, Event),
     Began(View, Effect),

@@ -61,10 +61,10 @@ pub fn of_change(before: &World, after: &World, cause: &Cause) {
 
 fn closed_stays_closed(before: &World, after: &World) {
     let is = &after.procedure;
-    // Giving up before the bridge was raised closes nothing; giving up later opens nothing before
-    // the lowering.
-    let gave_up_open = is.road == Road::Abort && before.mode == Mode::Cluster;
-    if !is_closed(is.phase) || gave_up_open {
+    // Giving up before anything was closed closes nothing, nor does another kept node.
+    let detour = is.kind() == Kind::Maintenance && is.phase == Phase::StartFirst;
+    let not_yet = (is.road == Road::Abort || detour) && before.mode == Mode::Cluster;
+    if !is_closed(is.phase) || not_yet {
         return;
     }
     match is.kind() {

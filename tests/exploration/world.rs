@@ -208,10 +208,6 @@ impl Setup {
 }
 
 impl World {
-    pub fn node(&self, id: &NodeId) -> &Node {
-        self.nodes.iter().find(|node| node.id == *id).expect("a node of this world")
-    }
-
     pub fn has_address(&self, id: &NodeId) -> bool {
         self.procedure.begin.member(id).is_some_and(|member| member.address.is_some())
     }

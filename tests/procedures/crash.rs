@@ -51,6 +51,8 @@ struct Task {
     point: &'static str,
     from: usize,
     every: usize,
+    /// How often it is hit, where that is known; else until it is not hit any more.
+    last: Option<usize>,
     /// A command, the one of the procedure that it is, and where its supervisor dies.
     supervisor: Option<(&'static str, usize, &'static str)>,
 }
@@ -59,28 +61,32 @@ fn tasks() -> Vec<Task> {
     let all = std::env::var("DRAWSPAN_SWEEP").is_ok_and(|sweep| sweep == "all");
     let mut tasks = Vec::new();
     for plot in Plot::ALL {
-        let plain = |point, from, every| Task { plot, point, from, every, supervisor: None };
+        let plain =
+            |point, from, every, last| Task { plot, point, from, every, last, supervisor: None };
         for (k, point) in OF_RECORDS.into_iter().enumerate() {
             if all {
-                tasks.extend((1..=4).map(|from| plain(point, from, 4)));
+                tasks.extend((1..=4).map(|from| plain(point, from, 4, None)));
             } else {
                 // Each takes others of the hits, which mean much the same moments.
-                tasks.push(plain(point, 2 + k, 6));
+                tasks.push(plain(point, 2 + 2 * k, 6, None));
             }
         }
         for (k, point) in OF_EFFECTS.into_iter().enumerate() {
+            let (commands, switches) = plot.effects();
+            let of_switch = point.starts_with("engine.") || point == "procedure.switched";
+            let hits = if of_switch { switches } else { commands };
             if all {
-                tasks.push(plain(point, 1, 1));
+                tasks.push(plain(point, 1, 1, None));
             } else {
-                tasks.push(plain(point, 1 + k % 2, 3));
+                tasks.push(plain(point, 1 + k % hits.min(3), 3, Some(hits)));
             }
         }
         for (k, (command, number)) in plot.commands().iter().enumerate() {
             for (p, dies) in OF_SUPERVISORS.into_iter().enumerate() {
                 if all || (k + p) % 3 == 0 {
                     let supervisor = Some((*command, *number, dies));
-                    let point = "procedure.begun";
-                    tasks.push(Task { plot, point, from: *number, every: 1_000, supervisor });
+                    let (point, last) = ("procedure.begun", Some(*number));
+                    tasks.push(Task { plot, point, from: *number, every: 1, last, supervisor });
                 }
             }
         }
@@ -135,8 +141,11 @@ fn print(kills: &Kills) {
 
 fn sweep(task: &Task, kills: &Mutex<Kills>) {
     let mut hit = task.from;
-    loop {
-        let Some(phase) = killed_at(task, hit) else { break };
+    while task.last.is_none_or(|last| hit <= last) {
+        let Some(phase) = killed_at(task, hit) else {
+            assert!(task.last.is_none(), "hit {hit} was not reached");
+            return;
+        };
         let name = match task.supervisor {
             Some((command, _, dies)) => format!("{dies} of {command}"),
             None => task.point.to_owned(),
@@ -144,18 +153,7 @@ fn sweep(task: &Task, kills: &Mutex<Kills>) {
         let mut kills = kills.lock().expect("no panic holds it");
         kills.entry((task.plot, name)).or_default().push((hit, phase));
         drop(kills);
-        if task.supervisor.is_some() {
-            return;
-        }
         hit += task.every;
-    }
-    // Else the number of its command is wrong.
-    assert!(task.supervisor.is_none(), "never killed");
-    // A point that is hit less often than where its sample begins is taken at its first.
-    let key = (task.plot, task.point.to_owned());
-    let missed = kills.lock().expect("no panic holds it").get(&key).is_none_or(Vec::is_empty);
-    if missed && 1 < task.from {
-        sweep(&Task { from: 1, every: 1_000, ..task.clone() }, kills);
     }
 }
 
@@ -250,7 +248,11 @@ fn openness(mode: &str) -> u32 {
 /// What the successor of a killed gateway shows, before anybody said anything.
 fn check_after(world: &mut World, task: &Task, seen: &Seen, context: &str) {
     let now = world.mode();
-    if !seen.procedure.is_null() {
+    let known = world.call("GET", "/v1/procedures", "", None).expect("it answers").body;
+    let known = known["procedures"].as_array().is_some_and(|known| !known.is_empty());
+    // Shown as soon as anything is.
+    assert_eq!(known, !world.procedure().is_null(), "{context}");
+    if known {
         world.wait_until("the procedure is taken up", |world| {
             let procedure = world.procedure();
             !procedure["hold"].is_null() || !procedure["outcome"].is_null()

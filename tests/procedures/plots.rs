@@ -3,7 +3,6 @@
 
 use serde_json::{Value, json};
 
-use crate::hands::job_is;
 use crate::world::{Wish, World, offers};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +43,16 @@ impl Plot {
             Self::Rollback => &[("stop", 1), ("restore", 2), ("revert", 3), ("start", 4)],
             Self::Maintenance => &[("stop", 1), ("verify", 2), ("start", 3)],
             Self::FirstStart => &[("start", 1), ("verify", 2)],
+        }
+    }
+
+    /// How many commands and how many switches there are in it.
+    pub fn effects(self) -> (usize, usize) {
+        match self {
+            Self::Upgrade => (8, 2),
+            Self::Rollback => (5, 1),
+            Self::Maintenance => (3, 2),
+            Self::FirstStart => (3, 1),
         }
     }
 
@@ -155,17 +164,23 @@ impl Plot {
 
     /// A command of unknown outcome: the operator looks whether it did its work. What is run again
     /// is named.
-    pub fn decide(self, world: &World, procedure: &Value, before: usize) -> Option<String> {
+    pub fn decide(self, world: &World, procedure: &Value, before: usize) -> Vec<String> {
         let jobs = procedure["jobs"].as_array().cloned().unwrap_or_default();
-        let lost = jobs.iter().find(|job| job["state"] == "unknown")?;
-        let work = lost["work"].as_str().unwrap_or_default().to_owned();
-        assert!(job_is(procedure, &work, "unknown"));
-        let line = self.line_of(&work);
+        let lost = jobs.iter().find(|job| job["state"] == "unknown");
+        let Some(work) = lost.and_then(|lost| lost["work"].as_str()) else { return Vec::new() };
+        let line = self.line_of(work);
         let ran = world.commands().split_off(before);
         let did = ran.iter().any(|ran| ran.starts_with(&line));
         let word = if did && work != "restore" { "adopt" } else { "retry" };
-        let answer = world.try_answer(procedure, word, &json!({}))?;
-        (word == "retry" && answer.status == 200).then_some(line)
+        let taken = world.try_answer(procedure, word, &json!({}));
+        if word == "adopt" || taken.is_none_or(|taken| taken.status != 200) {
+            return Vec::new();
+        }
+        let offered = procedure["choices"].as_array().cloned().unwrap_or_default();
+        let offer = offered.iter().find(|offer| offer["choice"] == word);
+        let does = offer.and_then(|offer| offer["does"].as_str()).unwrap_or_default();
+        let works = does.trim_start_matches("runs again: ").split(", ");
+        works.map(|work| self.line_of(work)).collect()
     }
 
     /// What the script of a command notes.

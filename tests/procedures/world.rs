@@ -324,12 +324,6 @@ impl World {
         }
     }
 
-    pub fn objected(&mut self, id: &str) {
-        self.wait_until(&format!("the objection {id}"), |world| {
-            world.try_status().is_some_and(|status| objects(&status["procedure"], id))
-        });
-    }
-
     pub fn outcome(&mut self) -> String {
         self.wait_until("the procedure is over", |world| {
             world.try_status().is_some_and(|status| !status["procedure"]["outcome"].is_null())

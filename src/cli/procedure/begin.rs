@@ -109,7 +109,8 @@ pub async fn begin(
         Form::Human => told(&answer.doc, "begun", terminal.out)?,
     }
     terminal.out.flush()?;
-    match (args.follow, &answer.doc.procedure) {
+    let goes_on = answer.doc.procedure.as_ref().filter(|procedure| !procedure.is_over());
+    match (args.follow, goes_on) {
         (true, Some(procedure)) => {
             follow::until_left(Followed::new(procedure), Form::json(args.json), client, terminal)
                 .await

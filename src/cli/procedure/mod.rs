@@ -38,6 +38,7 @@ pub enum Verb {
     ///
     /// A line for each thing that is new, and at each gate what may be said. Ctrl-C leaves, ends with 5
     /// and cancels nothing. Without a terminal it never asks. Ends as `begin --follow` does.
+    #[command(after_help = "Examples:\n  drawspan follow\n  drawspan follow --json")]
     Follow(Called<follow::FollowArgs>),
     /// Go on to the next phase; or resume what is held after a pause or a restart of the gateway.
     ///
@@ -87,11 +88,13 @@ pub enum Verb {
     #[command(after_help = "Examples:\n  drawspan include n3 --why 'new disk'")]
     Include(Called<NodeArgs>),
     /// Start another node first, where the first one does not come up (upgrade, first-start).
+    ///
+    /// Allowed while the first one starts or is verified. The one before it is stopped.
     #[command(after_help = "Examples:\n  drawspan change-first n2 --why 'n1 does not boot'")]
     ChangeFirst(Called<NodeArgs>),
     /// Keep another node, where the kept one dies (maintenance).
     ///
-    /// The new one is restarted first where needed, so that it has the work that was done.
+    /// Allowed before the others start. The new one is restarted first where needed, so that it has the work that was done.
     #[command(after_help = "Examples:\n  drawspan change-keep n2 --why 'n1 died'")]
     ChangeKeep(Called<NodeArgs>),
     /// Stop nodes that came back before their turn.

@@ -164,7 +164,8 @@ pub async fn say(
         Form::Human => told(&answer.doc, &format!("{}: taken", spoken.words()), terminal.out)?,
     }
     terminal.out.flush()?;
-    match (args.follow, &answer.doc.procedure) {
+    let goes_on = answer.doc.procedure.as_ref().filter(|procedure| !procedure.is_over());
+    match (args.follow, goes_on) {
         (true, Some(procedure)) => {
             let followed = Followed::new(procedure);
             follow::until_left(followed, Form::json(args.json), client, terminal).await

@@ -32,6 +32,9 @@ pub fn procedure(doc: &ProcedureDoc, taken: &str, out: &mut dyn Write) -> io::Re
         )?;
     }
     beside(out, "does       ", &doc.does)?;
+    if !doc.needs.is_empty() {
+        beside(out, "until      ", &doc.needs)?;
+    }
     list(out, "waits for", doc.waiting_for.iter().map(String::as_str))?;
     let proofs: Vec<String> = doc
         .evidence
@@ -245,6 +248,7 @@ pub(super) mod tests {
             auto: false,
             hold: None,
             does: "stop every node, workers included".into(),
+            needs: "each of them down".into(),
             phases: vec![phase("raise", "done"), phase("stop", "now"), phase("back-up", "to_come")],
             next: "back-up".into(),
             waiting_for: vec!["n1 is down (refused for 12 s of 30 s)".into()],
@@ -282,6 +286,7 @@ procedure  upgrade 12, first node n1
            [>] stop for 2m05s of 10m00s, OVERDUE
            [ ] back-up
 does       stop every node, workers included
+until      each of them down
 waits for  - n1 is down (refused for 12 s of 30 s)
 proven     - mode maintenance: every worker is fenced and drained (workers
              08:26:40)

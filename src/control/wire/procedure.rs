@@ -35,6 +35,9 @@ pub struct ProcedureDoc {
     pub hold: Option<String>,
     /// What the phase does, and by whose hand.
     pub does: String,
+    /// What must be proven before the next phase.
+    #[serde(default)]
+    pub needs: String,
     pub phases: Vec<PhaseDoc>,
     pub next: String,
     pub waiting_for: Vec<String>,
@@ -306,6 +309,7 @@ impl From<&View> for ProcedureDoc {
             auto: view.auto,
             hold: hold.map(str::to_owned),
             does: view.does.clone(),
+            needs: view.needs.clone(),
             phases: phases(view),
             next: view.next.to_string(),
             waiting_for: view.waiting_for.clone(),

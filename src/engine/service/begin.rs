@@ -14,7 +14,7 @@ use crate::routing::NodeIndex;
 impl Engine {
     /// What a procedure would do, and what speaks against it now.
     pub(super) fn plan(&self, command: &PlanCommand) -> Result<Plan, ProcedureError> {
-        let begin = self.would_begin(command, 0)?;
+        let begin = self.would_begin(command, None)?;
         let objections = self.against_beginning(&begin);
         let mut warnings = self.forewarn(&begin);
         if let Some(running) = self.running_procedure() {
@@ -51,7 +51,7 @@ impl Engine {
             return Err(ProcedureError::SwitchRuns);
         }
         self.journal_writes()?;
-        let id = self.ledger.next().map_or(0, |seq| seq.0);
+        let id = self.ledger.next().map(|seq| seq.0);
         let mut begin = self.would_begin(&command.plan, id)?;
         begin.auto = command.auto;
         begin.by.clone_from(&command.by.name);
@@ -123,7 +123,7 @@ impl Engine {
         ProcedureReply { id, revision: self.revision(), view, replayed }
     }
 
-    fn would_begin(&self, command: &PlanCommand, id: u64) -> Result<Begin, ProcedureError> {
+    fn would_begin(&self, command: &PlanCommand, id: Option<u64>) -> Result<Begin, ProcedureError> {
         let members = self.equipment.members();
         let first = match &command.node {
             Some(node) => node.clone(),

@@ -36,6 +36,8 @@ impl Engine {
         let taken = self.happened(event, idempotency).await;
         taken.map_err(|error| ProcedureError::JournalDegraded { cause: error.to_string() })?;
         self.conduct().await;
+        // A word may have ended it: there is nothing more to conduct, and the end to be seen.
+        self.show_procedure();
         Ok(self.procedure_reply(false))
     }
 

@@ -83,8 +83,9 @@ impl Engine {
         let (now, times) = (clock::now(), procedure.begin.bounds.ready_in_a_row);
         let facts = |(index, node): (usize, &Arc<Node>)| {
             let known = self.evidence.node(NodeIndex(index));
-            // What it said before it was stopped says nothing of what runs now.
-            let tells = matches!(known.state, NodeState::Ready | NodeState::Busy);
+            // What it said before it was stopped says nothing of what runs now; it is asked again
+            // before it counts as ready.
+            let tells = known.state == NodeState::Ready;
             NodeFacts {
                 id: node.id.clone(),
                 taken: known.taken,

@@ -258,14 +258,43 @@ impl<'a> Look<'a> {
                 .wait(format!("{id} is ready {of} times in a row ({times} so far)"));
         }
         let what = format!("{id} is {}: {}", known.state, known.reason);
-        let remedy = "look at its log; `retry` starts it again, `exclude` goes on without one of the \
-                      others, `change-first` or `change-keep` takes another";
+        // A node that starts, or runs a command of its own, comes to its end by itself.
         let starting = matches!(self.procedure.phase, Phase::StartFirst | Phase::StartOthers);
-        if starting && !self.procedure.overdue {
+        let comes = starting || known.state == NodeState::Busy;
+        if comes && !self.procedure.overdue {
             return self.standing.wait(format!("{id} is ready ({what})"));
         }
+        let remedy = self.remedy_of_not_ready();
         let objection = Objection::new(ObjectionKind::NotReady, what, remedy).of(id);
         self.object(objection.not_waivable());
+    }
+
+    fn remedy_of_not_ready(&self) -> &'static str {
+        match (self.procedure.kind(), self.procedure.phase) {
+            (Kind::Maintenance, Phase::Narrow | Phase::Stop | Phase::Work | Phase::Verify) => {
+                "look at its log and bring it up; `change-keep` keeps another node"
+            }
+            (_, Phase::StartFirst | Phase::Verify) => {
+                "look at its log; `retry` starts it again, `change-first` starts another node \
+                 first, `rollback` goes back"
+            }
+            (_, Phase::StartOthers) => {
+                "look at its log; `retry` starts it again, `exclude` goes on without it"
+            }
+            (
+                _,
+                Phase::Raise
+                | Phase::Narrow
+                | Phase::Stop
+                | Phase::BackUp
+                | Phase::Update
+                | Phase::Restore
+                | Phase::Revert
+                | Phase::Work
+                | Phase::Lower
+                | Phase::Done,
+            ) => "look at its log and bring it up; `exclude` goes on without one of the others",
+        }
     }
 
     fn restarted(&mut self, node: &NodeRecord) {

@@ -62,6 +62,68 @@ impl Procedure {
         self.jobs = jobs;
     }
 
+    /// What was told to start and is not as it should be is stopped, seen down and started anew: a
+    /// start command alone does nothing for a node that runs. `false` where nothing stops it.
+    pub(super) fn start_again(&mut self) -> bool {
+        let wrong = self.to_start_again();
+        let mut jobs = self.stops_of(wrong.iter());
+        let (means, maintenance) = (&self.begin.means, self.kind() == Kind::Maintenance);
+        if jobs.is_empty() && self.phase == Phase::StartFirst && means.stop_all && !maintenance {
+            jobs.push(Job::wanted(Work::StopAll));
+        }
+        if jobs.is_empty() {
+            return false;
+        }
+        let stopped: Vec<NodeId> = jobs.iter().flat_map(|job| self.stopped_by(&job.work)).collect();
+        for node in self.nodes.iter_mut().filter(|node| wrong.contains(&node.id)) {
+            if stopped.contains(&node.id) {
+                (node.course, node.stop_ended) = (Course::Stopping, None);
+            }
+        }
+        let looks = self.jobs.iter().filter(|job| job.work == Work::Rehash);
+        let mut all: Vec<Job> = looks.map(|job| Job::wanted(job.work.clone())).collect();
+        all.append(&mut jobs);
+        all.extend(self.jobs_of(self.phase));
+        self.jobs = all;
+        true
+    }
+
+    /// Would a `retry` stop nodes, to start them again?
+    pub(in crate::procedure) fn restarts(&self) -> bool {
+        !self.to_start_again().is_empty() && self.clone().start_again()
+    }
+
+    /// Those that a `retry` starts anew: who is not there yet; where all are, all of them. None
+    /// where nothing is started, or what runs is what should run.
+    pub(in crate::procedure) fn to_start_again(&self) -> Vec<NodeId> {
+        if self.road == Road::Abort {
+            return Vec::new();
+        }
+        let others = || {
+            let all = self.nodes.iter().filter(|node| node.excluded.is_none());
+            all.filter(|node| !self.is_first(&node.id))
+        };
+        let ids = |nodes: Vec<&NodeRecord>| nodes.into_iter().map(|n| n.id.clone()).collect();
+        match self.phase {
+            Phase::StartFirst => vec![self.first.clone()],
+            Phase::StartOthers => {
+                let open: Vec<_> = others().filter(|n| n.course != Course::Started).collect();
+                ids(if open.is_empty() { others().collect() } else { open })
+            }
+            Phase::Raise
+            | Phase::Narrow
+            | Phase::Stop
+            | Phase::BackUp
+            | Phase::Update
+            | Phase::Restore
+            | Phase::Revert
+            | Phase::Work
+            | Phase::Verify
+            | Phase::Lower
+            | Phase::Done => Vec::new(),
+        }
+    }
+
     /// The starts of those that are stopped again come after it, anew.
     fn start_after(&mut self, stopped: &[NodeId]) {
         self.jobs.retain(|job| !matches!(&job.work, Work::Start(node) if stopped.contains(node)));
@@ -114,5 +176,41 @@ impl Procedure {
             return vec![Job::wanted(Work::StopOthers)];
         }
         each
+    }
+
+    /// What runs again must be seen down again. Where there is no command for a node, its port counts
+    /// from now on.
+    pub(in crate::procedure) fn await_stops(&mut self, at: Timestamp) {
+        let with_command: Vec<NodeId> =
+            self.jobs.iter().flat_map(|job| self.stopped_by(&job.work)).collect();
+        let wanted: Vec<NodeId> = self
+            .nodes
+            .iter()
+            .map(|node| &node.id)
+            .filter(|id| self.must_be_down(id))
+            .cloned()
+            .collect();
+        for node in self.nodes.iter_mut().filter(|node| wanted.contains(&node.id)) {
+            if matches!(node.course, Course::Started | Course::CameBack) {
+                node.course = Course::Stopping;
+            }
+            if !with_command.contains(&node.id) {
+                node.stop_ended = Some(at);
+            }
+        }
+    }
+
+    /// A stop that is not wanted any more never ends: from here on the node is watched.
+    pub(in crate::procedure) fn await_lost_stops(&mut self, at: Timestamp) {
+        let with_command: Vec<NodeId> =
+            self.jobs.iter().flat_map(|job| self.stopped_by(&job.work)).collect();
+        let lost = |node: &&mut NodeRecord| {
+            node.course == Course::Stopping
+                && node.stop_ended.is_none()
+                && !with_command.contains(&node.id)
+        };
+        for node in self.nodes.iter_mut().filter(lost) {
+            node.stop_ended = Some(at);
+        }
     }
 }

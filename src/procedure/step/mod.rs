@@ -126,6 +126,9 @@ impl Procedure {
             self.void_backup();
             return self.renew_jobs();
         }
+        if self.start_again() {
+            return self.flaws.clear();
+        }
         if self.phase == Phase::Restore || self.jobs.iter().all(Job::has_succeeded) {
             return self.renew_jobs();
         }

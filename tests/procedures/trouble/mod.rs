@@ -8,4 +8,5 @@ mod disk;
 mod first;
 mod others;
 mod stops;
+mod terminal;
 mod words;
