@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use common::eventually;
 use drawspan::drivers::{
-    DriverError, Ending, Found, NodeStatus, Order, Outcome, Prepared, Runner, Ticket, parse_status,
+    DriverError, Ending, Found, NodeStatus, Order, Outcome, Prepared, Runner, Ticket, Until,
+    parse_status,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -29,7 +30,8 @@ fn runner(top: &Path) -> Runner {
 
 fn order(argv: &[&str]) -> Order {
     let argv = argv.iter().map(|text| (*text).to_owned()).collect();
-    Order { argv, limit: LONG, pass_env: Vec::new(), env: std::collections::BTreeMap::new() }
+    let (pass_env, env) = (Vec::new(), std::collections::BTreeMap::new());
+    Order { argv, limit: LONG, pass_env, env, until: Until::Itself }
 }
 
 /// A script that finds this test's folder in `$0`.
@@ -547,4 +549,27 @@ async fn a_process_that_a_quick_command_leaves_behind_holds_up_nobody() {
     let left = noted(top.path().join("left")).await;
     assert!(runs(&left));
     signal(left.pid, Signal::KILL);
+}
+
+#[tokio::test]
+async fn what_is_over_with_its_group_waits_for_a_writer_that_it_left_behind() {
+    let top = folder();
+    let runner = runner(top.path());
+    let writer = script(top.path(), "(sleep 1; echo late > \"$0/late\") & exit 0");
+    let whole = Order { until: Until::Group, ..writer };
+    assert_eq!(run(&runner, 1, &whole).await, exited(0));
+    assert!(top.path().join("late").exists(), "it was waited for");
+}
+
+#[tokio::test]
+async fn what_a_failed_command_left_of_its_group_is_ended_before_another_may_begin() {
+    let top = folder();
+    let runner = runner(top.path());
+    let text = "sleep 300 & echo $! > \"$0/left\"; exit 7";
+    let whole = Order { until: Until::Group, ..script(top.path(), text) };
+    assert_eq!(run(&runner, 1, &whole).await, exited(7));
+    let left = fs::read_to_string(top.path().join("left")).expect("its number");
+    let left = format!("/proc/{}/stat", left.trim());
+    let runs = || fs::read_to_string(&left).is_ok_and(|stat| !stat.contains(") Z "));
+    assert!(!runs(), "it was ended");
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DriverError, Ending, Order, Ticket};
+use super::{DriverError, Ending, Order, Ticket, Until};
 use crate::{clock, failpoint};
 
 /// Longer than any result: a reason is cut.
@@ -27,6 +27,9 @@ pub(super) struct Folder(PathBuf);
 pub(super) struct Orders {
     pub(super) argv: Vec<String>,
     limit_ms: u64,
+    /// It is over when its whole group is.
+    #[serde(default)]
+    pub(super) group: bool,
 }
 
 impl Orders {
@@ -90,7 +93,8 @@ impl Folder {
         }
         failpoint::hit("drivers.folder_made");
         let limit_ms = u64::try_from(order.limit.as_millis()).unwrap_or(u64::MAX);
-        let orders = Orders { argv: order.argv.clone(), limit_ms };
+        let orders =
+            Orders { argv: order.argv.clone(), limit_ms, group: order.until == Until::Group };
         let text = serde_json::to_vec(&orders).map_err(io::Error::from);
         text.and_then(|text| put(&self.order(), &text)).map_err(failed("write the order in"))?;
         put(&self.at("result.new"), &[b' '; RESULT_BYTES]).map_err(failed("take space in"))?;
@@ -168,6 +172,7 @@ mod tests {
             limit: Duration::from_millis(1_500),
             pass_env: vec![],
             env: std::collections::BTreeMap::new(),
+            until: Until::Itself,
         };
         folder.make(&order).expect("made");
         assert_eq!(folder.orders().expect("an order").limit(), order.limit);

@@ -13,11 +13,16 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Has our child ended? It is not waited for, so that its number, and its group's, stay taken.
 pub(super) fn has_ended(child: Pid) -> bool {
+    ended_well(child).is_some()
+}
+
+/// As [`has_ended`]: how, where it has.
+pub(super) fn ended_well(child: Pid) -> Option<bool> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     match waitid(WaitId::Pid(child), options) {
-        Ok(ended) => ended.is_some(),
+        Ok(ended) => ended.map(|ended| ended.exit_status() == Some(0)),
         // It was waited for, which only happens after its end.
-        Err(error) => error == Errno::CHILD,
+        Err(error) => (error == Errno::CHILD).then_some(false),
     }
 }
 

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::procedure::{NodeStatus, Ticket};
 
-pub use order::{Order, fill, search_path};
+pub use order::{Order, Until, fill, search_path};
 pub use quick::Quick;
 pub use runner::{Found, Outcome, Prepared, Runner};
 pub use status::parse_status;

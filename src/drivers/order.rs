@@ -20,6 +20,18 @@ pub struct Order {
     pub pass_env: Vec<String>,
     /// Set in addition.
     pub env: BTreeMap<String, String>,
+    pub until: Until,
+}
+
+/// When is a command over?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Until {
+    /// When it has ended itself: what it leaves behind is meant to stay, as a node.
+    #[default]
+    Itself,
+    /// When its whole group has: a writer that it left behind writes still. Where it failed, what is
+    /// left of the group is ended, so that no second one runs beside it.
+    Group,
 }
 
 /// Fills the placeholders of a command.
@@ -33,6 +45,7 @@ pub fn fill(command: &CommandLine, values: &Placeholders) -> Result<Order, Unfil
         limit: command.limit,
         pass_env: command.pass_env.clone(),
         env: command.env.clone(),
+        until: Until::Itself,
     })
 }
 

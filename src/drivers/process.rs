@@ -66,10 +66,22 @@ pub(super) fn group_lives(group: Pid) -> bool {
     pids.into_iter().any(|pid| stat(pid).is_ok_and(of_group))
 }
 
+/// Has the group a process that runs in this session? A later group of the same number is another
+/// session's.
+pub(super) fn group_lives_in(session: &Ticket, group: &Ticket) -> bool {
+    let Ok(processes) = fs::read_dir("/proc") else { return true };
+    let same_boot = boot().is_ok_and(|boot| boot == session.boot);
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let (session, group) = (i32::try_from(session.pid), i32::try_from(group.pid));
+    let of_both = |stat: Stat| stat.runs && Ok(stat.session) == session && Ok(stat.group) == group;
+    same_boot && pids.into_iter().any(|pid| stat(pid).is_ok_and(of_both))
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stat {
     runs: bool,
     group: i32,
+    session: i32,
     started: u64,
 }
 
@@ -86,6 +98,7 @@ fn parse(line: &str) -> Option<Stat> {
     Some(Stat {
         runs: !matches!(*field(3)?, "Z" | "X" | "x"),
         group: field(5)?.parse().ok()?,
+        session: field(6)?.parse().ok()?,
         started: field(22)?.parse().ok()?,
     })
 }
@@ -97,7 +110,7 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let line = "7 (a) Z 9 (b) S 1 42 1 0 -1 0 0 0 0 0 150 50 0 0 20 0 7 0 9876 4096 3 0";
-        assert_eq!(parse(line), Some(Stat { runs: true, group: 42, started: 9876 }));
+        assert_eq!(parse(line), Some(Stat { runs: true, group: 42, session: 1, started: 9876 }));
         assert_eq!(parse("7 (a) Z 1"), None);
         assert_eq!(parse(""), None);
     }

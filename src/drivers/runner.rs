@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::folder::Folder;
+use super::process::group_lives_in;
 use super::{DriverError, Ending, Order, Ticket, output};
 use crate::failpoint;
 use crate::model::limits::{COMMAND_LOOK_INTERVAL, COMMANDS_KEPT};
@@ -140,7 +141,11 @@ impl Runner {
             return found(ending);
         }
         let child = || folder.child().is_some_and(|child| child.is_alive());
-        if ticket.is_some_and(Ticket::is_alive) || child() {
+        let group = |ticket: &Ticket| {
+            let whole = folder.orders().is_ok_and(|orders| orders.group);
+            whole && folder.child().is_some_and(|child| group_lives_in(ticket, &child))
+        };
+        if ticket.is_some_and(|ticket| ticket.is_alive() || group(ticket)) || child() {
             return Found::Running;
         }
         // It may have ended between the two looks.

@@ -22,6 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::folder::{Folder, Orders};
 use super::output::Bound;
+use super::process::group_lives;
 use super::{Ending, Ticket, group};
 use crate::failpoint;
 use crate::model::limits::COMMAND_LOOK_INTERVAL;
@@ -121,12 +122,12 @@ async fn carry_out(folder: &Folder, orders: &Orders, signals: &mut Signals) -> E
     };
     // Only for the case that this process is killed; the command goes on without it.
     let _ = Ticket::of(0, child.id()).and_then(|ticket| folder.note_child(&ticket));
-    watch(child, orders.limit(), folder, signals).await
+    watch(child, orders, folder, signals).await
 }
 
 async fn watch(
     mut child: Child,
-    limit: Duration,
+    orders: &Orders,
     folder: &Folder,
     signals: &mut Signals,
 ) -> Ending {
@@ -134,12 +135,12 @@ async fn watch(
         return could_not_start("it has no number");
     };
     let mut bound = Bound::of(&folder.output());
-    let end = sleep_until(Instant::now() + limit);
+    let end = sleep_until(Instant::now() + orders.limit());
     tokio::pin!(end);
     let mut looks = interval(COMMAND_LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut cause = None;
-    while cause.is_none() && !group::has_ended(leader) {
+    while cause.is_none() && !is_over(leader, orders) {
         tokio::select! {
             _ = signals.child.recv() => {}
             _ = looks.tick() => bound.keep(),
@@ -147,7 +148,7 @@ async fn watch(
             _ = signals.end.recv() => cause = Some(Ending::ByOperator),
         }
     }
-    if cause.is_some() {
+    if cause.is_some() || (orders.group && group_lives(leader)) {
         group::end(leader).await;
     }
     bound.keep();
@@ -157,6 +158,15 @@ async fn watch(
         Ok(status) => ending_of(status),
         Err(error) => could_not_start(&format!("nobody knows how it ended: {error}")),
     })
+}
+
+/// Has the command ended; with its group, where it is over only then and did not fail?
+fn is_over(leader: Pid, orders: &Orders) -> bool {
+    match group::ended_well(leader) {
+        None => false,
+        Some(true) => !orders.group || !group_lives(leader),
+        Some(false) => true,
+    }
 }
 
 pub(super) fn ending_of(status: ExitStatus) -> Ending {

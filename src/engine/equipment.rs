@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::{
     self, CommandLine, Drivers, NodeConfig, NodeDrivers, Placeholder, Placeholders, Procedures,
 };
-use crate::drivers::{self, Order, Runner};
+use crate::drivers::{self, Order, Runner, Until};
 use crate::model::limits::FACTS_AGE_MAX;
 use crate::model::{NodeId, NodeRole};
 use crate::procedure::{
@@ -131,7 +131,13 @@ impl Equipment {
         let Some(command) = command else {
             return Err("its command is not in the configuration any more".to_owned());
         };
-        self.filled(command, node, procedure)
+        let mut order = self.filled(command, node, procedure)?;
+        order.until = match work.is_proven_by_nodes() {
+            // What a start leaves behind is the node.
+            true => Until::Itself,
+            false => Until::Group,
+        };
+        Ok(order)
     }
 
     /// A command on the way forward that cannot be run without a version, if one is configured.
@@ -153,6 +159,12 @@ impl Equipment {
         let needs = |command: &CommandLine| command.needs().contains(&Placeholder::Version);
         let mut all = groups.into_iter().chain(nodes);
         all.find(|(_, command)| command.as_ref().is_some_and(needs)).map(|(name, _)| name)
+    }
+
+    /// Does the command that puts the old version back need its name?
+    pub(super) fn reverts_by_version(&self) -> bool {
+        let revert = self.drivers.revert.as_ref();
+        revert.is_some_and(|revert| revert.needs().contains(&Placeholder::Version))
     }
 
     /// A quick command of one node.

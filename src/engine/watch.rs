@@ -142,7 +142,9 @@ impl Watch {
 
     /// The node is down. An answer that is under way was asked for before.
     pub(super) fn forget_image(&mut self, node: &NodeId) {
-        self.images.remove(node);
+        if self.images.remove(node).is_some() {
+            self.images_asked = None;
+        }
     }
 
     /// Asks for the last lines of a node's log.

@@ -40,6 +40,10 @@ fn node_event(
                 || procedure.phase == Phase::StartOthers;
             may_be_down.then(|| is_down(procedure, facts, record, &known)).flatten()
         }
+        // A word alone made it down: what proves it is better, and nobody has seen it stopped yet.
+        Course::Down if procedure.is_down_by_word(&node) && member.address.is_some() => {
+            by_word(procedure, facts, record, &known)
+        }
         // Down -> Started
         Course::Down if has_its_turn => started(procedure, facts, (member, record), &known),
         // Down -> CameBack
@@ -55,6 +59,29 @@ fn node_event(
         // CameBack -> Started, where it turned out to be its turn
         Course::CameBack if has_its_turn => started(procedure, facts, (member, record), &known),
         Course::CameBack | Course::Started => None,
+    }
+}
+
+/// Only its own start time, or being seen down, tells that it was restarted.
+fn by_word(
+    procedure: &Procedure,
+    facts: &Facts,
+    record: &NodeRecord,
+    known: &NodeFacts,
+) -> Option<Event> {
+    let (node, down_at) = (record.id.clone(), record.down_at.unwrap_or(procedure.began));
+    match known.downness(facts.now, down_at, procedure.enough()) {
+        Downness::Proven(how) => Some(Event::NodeDown { node, how }),
+        Downness::Answers(what) if !procedure.has_its_turn(&node) => {
+            Some(Event::NodeCameBack { node, what })
+        }
+        Downness::Answers(_) => {
+            let started = known.started().filter(|started| down_at <= *started)?;
+            let ready = known.is_ready_after(started, facts.now, procedure.enough());
+            let how = format!("started at {started}, says its status command; and ready");
+            ready.then_some(Event::NodeStarted { node, how })
+        }
+        Downness::Refused { .. } | Downness::Unseen | Downness::Unclear(_) => None,
     }
 }
 

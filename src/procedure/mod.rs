@@ -21,6 +21,7 @@ mod step;
 mod tests;
 mod view;
 mod want;
+mod ways_back;
 
 pub use choice::{Choice, Refused, Said, choose};
 pub use digest::digest;

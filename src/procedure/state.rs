@@ -285,6 +285,11 @@ impl Procedure {
         }
     }
 
+    /// Does nothing but an operator's word say that it is down?
+    pub(super) fn is_down_by_word(&self, id: &NodeId) -> bool {
+        self.waived(&format!("not_down:{id}")).is_some()
+    }
+
     pub(super) fn waived(&self, id: &str) -> Option<&Waiver> {
         self.waivers.iter().find(|waiver| waiver.objection == id)
     }

@@ -150,7 +150,13 @@ pub(super) fn does(procedure: &Procedure) -> String {
             Some(to) => by_hand(&format!("put version {to} in place, without starting it")),
             None => by_hand("put the new version in place, without starting it"),
         },
-        Phase::Restore => by_hand("restore the backup: recreate the database from it"),
+        Phase::Restore if begin.means.restore => {
+            format!("restores {}: makes the database anew from it", begin.artefacts.join(", "))
+        }
+        Phase::Restore => format!(
+            "by hand: restore {}: make the database anew from it, then say `continue`",
+            begin.artefacts.join(", ")
+        ),
         Phase::Revert => match &begin.before.version {
             Some(version) => by_hand(&format!("put the old version ({version}) back in place")),
             None => by_hand("put the old version back in place"),

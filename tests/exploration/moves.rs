@@ -214,11 +214,17 @@ impl Moves<'_> {
         match choice {
             Choice::Waive(objection) => objection.ends_with("w1"),
             Choice::Exclude(_) | Choice::ChangeFirst(_) | Choice::ChangeKeep(_) => false,
-            Choice::Retry => procedure.jobs.iter().any(|job| match &job.state {
-                JobState::Ended { ending, .. } => !ending.is_success(),
-                JobState::Unknown { .. } => true,
-                JobState::Wanted | JobState::Running { .. } => false,
-            }),
+            Choice::Retry => {
+                // What a word alone made down was not seen to restart: it is stopped and started.
+                let by_word =
+                    procedure.waivers.iter().any(|w| w.objection.starts_with("not_down:n"));
+                by_word
+                    || procedure.jobs.iter().any(|job| match &job.state {
+                        JobState::Ended { ending, .. } => !ending.is_success(),
+                        JobState::Unknown { .. } => true,
+                        JobState::Wanted | JobState::Running { .. } => false,
+                    })
+            }
             Choice::Rollback => procedure.road == Road::Forward,
             Choice::Continue
             | Choice::Confirm

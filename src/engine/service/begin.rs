@@ -220,6 +220,14 @@ impl Engine {
             let remedy = "name the version to reach: --to VERSION";
             objections.push(objection(ObjectionKind::WrongVersion, &what, remedy));
         }
+        if begin.kind == Kind::Upgrade
+            && begin.before.version.is_none()
+            && self.equipment.reverts_by_version()
+        {
+            let what = "no node tells the version of now, which the command revert needs";
+            let remedy = "bring a node up first, or let `revert` do without {version}";
+            objections.push(objection(ObjectionKind::WrongVersion, what, remedy));
+        }
         if let Some(to) = &begin.to {
             let legal = |b: u8| b.is_ascii_alphanumeric() || b"._+-".contains(&b);
             if to.is_empty() || VERSION_BYTES_MAX < to.len() || !to.bytes().all(legal) {

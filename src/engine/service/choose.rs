@@ -147,6 +147,13 @@ impl Engine {
             let remedy = "stop it, wait until it is down, and start it";
             objections.push(objection(ObjectionKind::NotRestarted, node, what, remedy));
         }
+        let told = self.equipment.nodes.iter().find(|configured| configured.id == *node);
+        let has_command = told.is_some_and(|node| node.drivers.build.is_some());
+        if has_command && !self.watch.images.contains_key(node) {
+            let what = format!("what {node} runs is not known yet");
+            let remedy = "wait a moment: its build command is asked again";
+            objections.push(objection(ObjectionKind::NotYet, node, what, remedy));
+        }
         objections.extend(self.other_build(node, &known, &excluded));
         objections
     }
@@ -168,12 +175,28 @@ impl Engine {
             .filter(|other| !excluded.iter().any(|excluded| excluded.node == other.id));
         let ready = serving.filter_map(|other| self.known(&other.id).map(|known| (other, known)));
         let mut ready = ready.filter(|(_, known)| known.state == NodeState::Ready);
+        let images = &self.watch.images;
+        let other_image = |other: &NodeId| match (images.get(other), images.get(node)) {
+            (Some(theirs), Some(its)) => theirs != its,
+            (Some(_) | None, None) | (None, Some(_)) => false,
+        };
         let differs = |theirs: &NodeEvidence| match (&theirs.build, &known.build) {
             (Some(theirs), Some(its)) => theirs != its,
             (None, _) => false,
             (Some(_), None) => true,
         };
-        let (other, theirs) = ready.find(|(_, theirs)| differs(theirs))?;
+        let (other, theirs) =
+            ready.find(|(other, theirs)| differs(theirs) || other_image(&other.id))?;
+        if other_image(&other.id) {
+            let what = format!(
+                "{node} runs image {}, {} runs {}",
+                images.get(node).map_or("", String::as_str),
+                other.id,
+                images.get(&other.id).map_or("", String::as_str)
+            );
+            let remedy = "bring it to the same image and restart it";
+            return Some(objection(ObjectionKind::MixedBuilds, node, what, remedy));
+        }
         let unknown = || "unknown".to_owned();
         let what = format!(
             "{node} runs build {}, {} runs {}",

@@ -41,6 +41,7 @@ impl Engine {
         }
         if self.running_procedure().is_none() {
             // What runs before an upgrade must be known when it begins.
+            self.forget_images();
             return self.watch.ask_images(&self.equipment);
         }
         for _ in 0..EVENTS_PER_LOOK {
@@ -446,6 +447,11 @@ fn is_settling(calls: &GuardedCalls, node: &NodeId, (now, times): (Timestamp, u3
     calls.under_way.contains(node) || calls.ran.iter().any(recent)
 }
 
+fn work_of(procedure: &Procedure, number: u64) -> Option<&Work> {
+    let runs = |job: &&procedure::Job| matches!(&job.state, JobState::Running { ticket, .. } if ticket.number == number);
+    procedure.jobs.iter().find(runs).map(|job| &job.work)
+}
+
 /// What somebody should hear of who does not look.
 fn alarm(before: &Procedure, now: &Procedure, event: &Event) -> Option<String> {
     let (kind, id, phase) = (now.kind(), now.id, before.phase);
@@ -456,7 +462,8 @@ fn alarm(before: &Procedure, now: &Procedure, event: &Event) -> Option<String> {
             Some(format!("{kind} {id}: {node} came back before its turn ({what})"))
         }
         Event::JobEnded { number, ending } if !ending.is_success() => {
-            Some(format!("{kind} {id}: in phase {phase}, command {number} {ending}"))
+            let work = work_of(before, *number).map_or_else(String::new, |work| work.to_string());
+            Some(format!("{kind} {id}: in phase {phase}, {work} {ending}"))
         }
         Event::Advanced { to: Phase::Verify, .. } if !now.begin.means.verify => {
             Some(format!("{kind} {id}: waits for somebody to verify {}", now.first))

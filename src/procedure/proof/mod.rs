@@ -307,7 +307,8 @@ impl<'a> Look<'a> {
         let known = self.node(&node.id);
         if self.procedure.must_have_restarted(&node.id) && node.course != Course::Started {
             let (facts, enough) = (self.facts, self.procedure.enough());
-            if node.course == Course::Down || !known.is_ready(facts.now, enough) {
+            let comes = node.course == Course::Down && !self.procedure.is_down_by_word(&node.id);
+            if comes || !known.is_ready(facts.now, enough) {
                 return self.standing.wait(format!("{} is restarted", node.id));
             }
             let what = format!("{} was not seen down and then ready", node.id);

@@ -38,7 +38,11 @@ pub fn step(
             next.said(said, at)?;
             next.stamp = seq;
         }
-        Event::NodeDown { node, how: _ } => next.node_down(node, at),
+        Event::NodeDown { node, how: _ } => {
+            next.node_down(node, at);
+            // It is proven now.
+            next.forget_waivers(&[&format!("not_down:{node}")]);
+        }
         Event::NodeCameBack { node, what: _ } => {
             next.came_back(node);
             next.stamp = seq;

@@ -7,7 +7,8 @@ use crate::procedure::{
 
 impl Procedure {
     pub(super) fn restarted(&mut self, jobs: &[FoundJob], means: Means, at: Timestamp) {
-        self.hold = Some(Hold::Restarted);
+        // An operator's pause is one still.
+        self.hold = self.hold.filter(|hold| *hold == Hold::Paused).or(Some(Hold::Restarted));
         self.resumed = Some(at);
         for found in jobs {
             self.found(found, at);
