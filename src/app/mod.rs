@@ -1,5 +1,6 @@
 //! Wiring: composes the gateway from its parts, starts them in order, stops them in order.
 
+mod audit;
 mod evidence;
 mod limits;
 mod recover;

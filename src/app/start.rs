@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::audit::audit;
 use super::evidence::FromHealth;
 use super::{limits, recover};
 use crate::config::{self, Config, GroupRole};
@@ -28,7 +29,7 @@ use crate::engine::{
 use crate::fence::Line;
 use crate::health::{Health, SystemResolver};
 use crate::journal::record::State;
-use crate::journal::{self, JournalError, Opened, StateDir, StateDirError};
+use crate::journal::{self, JournalError, Log as _, Opened, StateDir, StateDirError};
 use crate::model::limits::WORKERS_MAX;
 use crate::model::{Mode, NodeState};
 use crate::notice::{Notice, NoticeSettings, PageError};
@@ -195,8 +196,7 @@ fn compose(
     counts: Counts,
 ) -> Result<Gateway, StartError> {
     let Prepared { bound, nodes, metrics, access_log, notice, runtime } = prepared;
-    let left_out: Vec<_> = state.excluded.iter().map(|excluded| excluded.node.clone()).collect();
-    let publisher = Publisher::new(state.mode.clone(), nodes.clone(), &left_out);
+    let publisher = publisher(&state, nodes.clone());
     let vitals = vitals(&state, metrics, &publisher);
     let entered = runtime.enter();
     let (stop_control, stop_rest) = (CancellationToken::new(), CancellationToken::new());
@@ -221,6 +221,7 @@ fn compose(
     let constants = Constants { listen: listen.clone(), admin, warnings, started };
     let events = Arc::new(engine::Events::new(started));
     events.tell(state.revision(), started_event(&state));
+    let records = opened.journal.subscribe();
     let engine_parts = EngineParts {
         standing: Arc::new(ArcSwap::from_pointee(standing(&state, &opened))),
         journal: opened.journal,
@@ -236,6 +237,7 @@ fn compose(
     let (handle, engine) = engine::engine(engine_parts, constants);
     let tasks = TaskTracker::new();
     tasks.spawn(engine);
+    tasks.spawn(audit(records));
     tasks.spawn(tell_changes(health.changes(), nodes, events, handle.clone()));
     let control = bound.control.path().to_owned();
     let settings = control_settings(&config, vitals.metrics.clone());
@@ -263,6 +265,12 @@ fn compose(
         control,
         _state_dir: state_dir,
     })
+}
+
+/// With the table of the mode that is taken up.
+fn publisher(state: &State, nodes: Nodes) -> Publisher {
+    let left_out: Vec<_> = state.excluded.iter().map(|excluded| excluded.node.clone()).collect();
+    Publisher::new(state.mode.clone(), nodes, &left_out)
 }
 
 fn equipment(config: &Config) -> Equipment {

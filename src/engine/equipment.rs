@@ -134,6 +134,27 @@ impl Equipment {
         self.filled(command, node, procedure)
     }
 
+    /// A command on the way forward that cannot be run without a version, if one is configured.
+    pub(super) fn needing_version(&self) -> Option<&'static str> {
+        let of_all = &self.drivers;
+        let groups = [
+            ("backup", &of_all.backup),
+            ("verify_backup", &of_all.verify_backup),
+            ("update", &of_all.update),
+            ("stop_all", &of_all.stop_all),
+            ("start_first", &of_all.start_first),
+            ("start_others", &of_all.start_others),
+            ("verify", &of_all.verify),
+        ];
+        let nodes = self
+            .nodes
+            .iter()
+            .flat_map(|node| [("stop", &node.drivers.stop), ("start", &node.drivers.start)]);
+        let needs = |command: &CommandLine| command.needs().contains(&Placeholder::Version);
+        let mut all = groups.into_iter().chain(nodes);
+        all.find(|(_, command)| command.as_ref().is_some_and(needs)).map(|(name, _)| name)
+    }
+
     /// A quick command of one node.
     pub(super) fn ask(
         &self,

@@ -68,6 +68,16 @@ impl Ledger {
         self.with(move |journal| journal.append(at, record)).await
     }
 
+    /// As [`Self::append`], where the state is still the one that it was decided in view of.
+    pub(super) async fn append_if(
+        &mut self,
+        expected: Revision,
+        record: Record,
+    ) -> Result<Seq, JournalError> {
+        let at = clock::now();
+        self.with(move |journal| journal.append_if(expected, at, record)).await
+    }
+
     /// Raises without the journal: by the marker, which needs no space.
     pub(super) async fn raise(
         &mut self,

@@ -33,6 +33,7 @@ pub use event::{After, Event, EventKind};
 pub use events::Events;
 pub use evidence::{Evidence, GuardedCalls, MustRestart, NodeEvidence};
 pub use handle::{Constants, Handle, Standing, engine};
+pub use past::describe;
 pub use procedure::{
     BeginCommand, ChoiceCommand, PastEvent, PastProcedure, Plan, PlanCommand, ProcedureError,
     ProcedureReply, Shown,

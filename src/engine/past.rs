@@ -58,6 +58,28 @@ fn happened(all: &mut [(PastProcedure, Procedure)], id: Option<u64>, entry: &Ent
     }
 }
 
+/// A record in words, for the audit: its stable name, and what it says.
+pub fn describe(record: &Record) -> (&'static str, String) {
+    match record {
+        Record::Initial { mode } => ("initial", mode.to_string()),
+        Record::Doubt { reason, .. } => ("doubt", reason.clone()),
+        Record::Switch(switch) => {
+            let forced = if switch.forced { " by force" } else { "" };
+            ("switch", format!("{} -> {} by {}{forced}", switch.from, switch.to, switch.by.name))
+        }
+        Record::Recovered { switch, mode, .. } => ("recovered", format!("switch {switch}: {mode}")),
+        Record::Finished(finished) => ("finished", format!("switch {}", finished.switch)),
+        Record::Same(same) => ("same", format!("{} by {}", same.mode, same.by.name)),
+        Record::Begun { begin, .. } => ("begun", format!("{} by {}", begin.kind, begin.by)),
+        Record::Procedure { id, event, .. } => {
+            let (what, detail) = words(event);
+            (what, format!("procedure {id}: {detail}"))
+        }
+        Record::Included { node, by, .. } => ("included", format!("{node} by {}", by.name)),
+        Record::GuardedCall { node, step } => ("guarded_call", format!("{node}: {step:?}")),
+    }
+}
+
 /// The stable name of an event, and what it says to people.
 pub(super) fn words(event: &Event) -> (&'static str, String) {
     match event {

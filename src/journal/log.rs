@@ -1,11 +1,15 @@
 //! The journal as the engine uses it: append, read, and go on after the disk failed.
 
+use tokio::sync::broadcast;
+
 use super::keys::{Keys, Remembered};
 use super::record::{Base, Entry, Record, Seq, State, Witness};
 use super::store::{Contents, Pruning, Store};
 use super::{JournalError, Marker, StateDir, start};
 use crate::failpoint;
-use crate::model::limits::{JOURNAL_READ_MAX, JOURNAL_RECORDS_MAX, JOURNAL_RECORDS_PRUNED};
+use crate::model::limits::{
+    JOURNAL_READ_MAX, JOURNAL_RECORDS_MAX, JOURNAL_RECORDS_PRUNED, JOURNAL_TOLD_KEPT,
+};
 use crate::model::{Mode, Revision, Timestamp};
 
 /// An ordered, durable log of records and the state that they amount to.
@@ -35,6 +39,10 @@ pub trait Log: Send {
     /// The log cannot be read.
     fn read_after(&self, after: Seq, limit: usize) -> Result<Vec<Entry>, JournalError>;
 
+    /// Every record that is appended from here on, in order, when it is on disk. A reader that falls
+    /// behind by [`JOURNAL_TOLD_KEPT`] is told how many it missed; [`Log::read_after`] has them.
+    fn subscribe(&self) -> broadcast::Receiver<Entry>;
+
     /// What the records amount to.
     fn state(&self) -> &State;
 
@@ -53,6 +61,7 @@ pub struct Journal {
     pub(super) marker: Marker,
     pub(super) health: Health,
     pub(super) loaded: Loaded,
+    told: broadcast::Sender<Entry>,
     /// Records that are kept; a number of its own so that a test need not write thousands.
     records_max: usize,
 }
@@ -102,7 +111,8 @@ impl Loaded {
 
 impl Journal {
     pub(super) fn new(dir: StateDir, marker: Marker, health: Health, loaded: Loaded) -> Self {
-        Self { dir, marker, health, loaded, records_max: JOURNAL_RECORDS_MAX }
+        let (told, _) = broadcast::channel(JOURNAL_TOLD_KEPT);
+        Self { dir, marker, health, loaded, told, records_max: JOURNAL_RECORDS_MAX }
     }
 
     /// Why it does not write, if it does not.
@@ -215,7 +225,10 @@ impl Log for Journal {
                 self.loaded.last = entry.seq;
                 self.loaded.state.apply(&entry);
                 self.loaded.keys.note(&entry);
-                Ok(entry.seq)
+                let seq = entry.seq;
+                // Nobody may be listening.
+                let _ = self.told.send(entry);
+                Ok(seq)
             }
             Err(error) => {
                 match &error {
@@ -258,6 +271,10 @@ impl Log for Journal {
         }
     }
 
+    fn subscribe(&self) -> broadcast::Receiver<Entry> {
+        self.told.subscribe()
+    }
+
     fn state(&self) -> &State {
         &self.loaded.state
     }
@@ -277,6 +294,29 @@ mod tests {
 
     fn at(seq: u64) -> Timestamp {
         Timestamp::from_millis(i64::try_from(seq).expect("few"))
+    }
+
+    #[test]
+    fn who_subscribes_hears_of_every_record_that_is_on_disk_and_of_no_other() {
+        let top = tempfile::tempdir().expect("a directory");
+        let dir = StateDir::open(&top.path().join("state")).expect("it is made");
+        let mut opened = start::open(&dir, &Mode::Cluster, at(1)).expect("it starts");
+        let mut records = opened.journal.subscribe();
+        let same = |revision| Record::GuardedCall {
+            node: "n1".parse().expect("legal"),
+            step: if revision == 1 {
+                crate::journal::record::GuardedStep::Began
+            } else {
+                crate::journal::record::GuardedStep::Ran
+            },
+        };
+        opened.journal.append(at(2), same(1)).expect("it writes");
+        assert!(opened.journal.append_if(Revision(9), at(3), same(2)).is_err());
+        opened.journal.append_if(Revision(1), at(4), same(2)).expect("it writes");
+        let heard = [records.try_recv(), records.try_recv()];
+        let heard = heard.map(|entry| entry.expect("told"));
+        assert_eq!(heard.map(|entry| (entry.seq, entry.at)), [(Seq(2), at(2)), (Seq(3), at(4))]);
+        assert!(records.try_recv().is_err(), "nothing else");
     }
 
     #[test]

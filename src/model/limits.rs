@@ -243,6 +243,8 @@ pub const JOURNAL_RECORDS_MAX: usize = 10_000;
 pub const JOURNAL_RECORDS_PRUNED: usize = 1_000;
 /// Bytes of one record as stored: far more than the largest real one.
 pub const JOURNAL_RECORD_BYTES_MAX: usize = 256 * 1024;
+/// Records that a slow listener to the journal may be behind.
+pub const JOURNAL_TOLD_KEPT: usize = 256;
 /// Records that one read of the journal returns.
 pub const JOURNAL_READ_MAX: usize = 1_000;
 /// Pages of the journal that are kept in memory.

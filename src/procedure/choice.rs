@@ -278,6 +278,10 @@ impl Asked<'_> {
             | Phase::Work
             | Phase::Done => false,
         };
+        if self.procedure.road == Road::Back && !far_enough {
+            let remedy = "`retry` runs this phase's commands again; go on until it is done";
+            return not_here("it is rolling back already", remedy);
+        }
         if !far_enough || self.procedure.road == Road::Abort {
             let what = "nothing was changed yet that could be rolled back, or it is under way";
             return not_here(
@@ -289,6 +293,12 @@ impl Asked<'_> {
         if self.procedure.backup.is_none() {
             let what = "there is no proven backup to restore";
             let remedy = "`retry` and `exclude` remain; repair forward";
+            objections.push(Objection::new(ObjectionKind::NoWayBack, what, remedy));
+        }
+        let is_not_it = |job: &super::Job| job.work == Work::Rehash && job.has_failed();
+        if self.procedure.jobs.iter().any(is_not_it) {
+            let what = "the backup is not the one that was measured: nothing could be restored";
+            let remedy = "put it back, then `retry` looks at it again; else go on without it";
             objections.push(Objection::new(ObjectionKind::NoWayBack, what, remedy));
         }
         objections

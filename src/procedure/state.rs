@@ -17,7 +17,8 @@ pub struct Procedure {
     pub phase: Phase,
     /// When the phase began.
     pub since: Timestamp,
-    /// Revision of the last decision: a phase that began, or something that an operator said. A
+    /// Revision of the last decision: a phase that began, something that an operator said, or what
+    /// stopped the procedure (a pause, a restart, a node that came back, a lost command). A
     /// choice that was made in view of an older one is refused.
     pub stamp: u64,
     /// The first node; in in-app maintenance the kept one.
@@ -249,6 +250,11 @@ impl Procedure {
             | (Kind::Maintenance, Phase::Stop | Phase::Work | Phase::Verify) => !self.is_first(id),
             (Kind::FirstStart | Kind::Upgrade | Kind::Maintenance, _) => false,
         }
+    }
+
+    /// Is each node that must be down on record as down?
+    pub(super) fn are_all_down(&self) -> bool {
+        self.nodes.iter().all(|node| !self.must_be_down(&node.id) || node.course == Course::Down)
     }
 
     /// May this node run now, if it was down?

@@ -139,6 +139,7 @@ pub(super) fn does(procedure: &Procedure) -> String {
     match procedure.phase {
         Phase::Raise => "raises the bridge: nobody crosses, everybody is told why".to_owned(),
         Phase::Narrow => format!("narrows the bridge to {first}"),
+        Phase::Stop if procedure.are_all_down() => "nothing: every node is down".to_owned(),
         Phase::Stop if procedure.kind() == Kind::Maintenance => by_hand("stop every other node"),
         Phase::Stop => by_hand("stop every node, workers included"),
         Phase::BackUp if !begin.means.backup => {
@@ -255,7 +256,7 @@ fn would_do(procedure: &Procedure, choice: &Choice) -> String {
         Choice::Retry if procedure.restarts() => {
             let nodes: Vec<String> =
                 procedure.to_start_again().iter().map(ToString::to_string).collect();
-            format!("stops {} and starts it again", nodes.join(", "))
+            format!("stops and starts again: {}", nodes.join(", "))
         }
         Choice::Retry => {
             let failed = |job: &&Job| !job.has_succeeded();

@@ -55,6 +55,7 @@ fn text(met: &Met) -> String {
     for kind in ObjectionKind::ALL {
         let waived = match kind {
             ObjectionKind::CommandFailed => "the verify command's only",
+            ObjectionKind::BackupChanged => "not while restoring; with it goes the way back",
             ObjectionKind::NotDown => "where nothing shows that it runs",
             ObjectionKind::NotReady => "of a node without an address only",
             _ if kind.may_be_waived() => "yes, with a reason",

@@ -14,7 +14,7 @@ PHASE_WITHIN = 240
 # While the procedure is in one of these the bridge may be open, or is about to be.
 NOT_CLOSED = ("raise", "narrow", "lower", "done")
 # What waiting does not mend, where it lasts: what is known of a node that is down may be of before.
-OBJECTS_FOR = 45
+OBJECTS_FOR = 90
 FINAL = {"command_failed", "came_back", "mixed_builds", "wrong_build", "wrong_version",
          "backup_flawed", "backup_changed", "nodes_changed", "nothing_changed", "plugins_lost"}
 
@@ -114,7 +114,7 @@ class Conductor(Gateway):
         return seen
 
     def reach(self, phase, choice="continue", seconds=PHASE_WITHIN):
-        """Waits until this phase has its proof, so that the choice is offered; what it shows then."""
+        """Waits until this phase has its proof: the choice is offered. What it shows then."""
         began = time.monotonic()
 
         def offered():
@@ -129,8 +129,14 @@ class Conductor(Gateway):
             return seen if offers(seen, choice) else None
 
         seen = self.until(f"{choice} is offered in {phase}", offered, seconds)
-        self.took.append((phase, time.monotonic() - began))
+        self.took_for(phase, time.monotonic() - began)
         return seen
+
+    def took_for(self, phase, seconds):
+        """A second look at the same phase belongs to the first."""
+        if self.took and self.took[-1][0] == phase:
+            seconds += self.took.pop()[1]
+        self.took.append((phase, seconds))
 
     def lasting(self, final):
         """What objects without a break for so long that waiting will not mend it."""
@@ -150,7 +156,7 @@ class Conductor(Gateway):
         seen = self.until("the procedure is over",
                           lambda: next(filter(lambda p: p.get("outcome"), [self.look()]), None),
                           seconds)
-        self.took.append(("lower", time.monotonic() - began))
+        self.took_for("lower", time.monotonic() - began)
         return seen["outcome"]
 
     def follow(self, until):
@@ -159,12 +165,12 @@ class Conductor(Gateway):
         while time.monotonic() < end:
             seen, now = self.look(), time.monotonic()
             if phase and seen["phase"] != phase:
-                self.took.append((phase, now - began))
+                self.took_for(phase, now - began)
                 began = now
             phase = seen["phase"]
             if until(seen):
                 if phase != "done":
-                    self.took.append((phase, now - began))
+                    self.took_for(phase, now - began)
                 return seen
             time.sleep(0.05)
         raise GatewayError(f"not within {PHASE_WITHIN} s: {self.verb('status')[1]}")

@@ -3,15 +3,17 @@ own, and the gateway's configuration over the recipes of contrib."""
 
 import json
 import os
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
 
 from conformance import expect
-from gateway import REPOSITORY, free_port
+from gateway import REPOSITORY
 from scene import HERE, ask, cluster
 from watched import Watched
 
@@ -43,8 +45,8 @@ class Estate:
             path.mkdir(parents=True)
         self.old = self.prepare_releases()
         self.make_database()
-        self.ports = {name: free_port() for name in NODES}
-        self.watched = {name: Watched(port) for name, port in self.ports.items()}
+        self.ports = {name: lasting_port() for name in NODES}
+        self.watched = {name: Watched(port, lasting_port()) for name, port in self.ports.items()}
 
     # --- versions ---------------------------------------------------------------------------
 
@@ -112,10 +114,12 @@ class Estate:
 
     def node(self, verb, name, *more):
         """One of the recipe's verbs by hand; its exit code and what it said."""
-        command = [RECIPES / "plain/node", verb, self.run_dir, name, f"127.0.0.1:{self.ports[name]}"]
-        done = subprocess.run([*command, *more], capture_output=True, text=True,
-                              timeout=COMMAND_WITHIN)
+        command = [RECIPES / "plain/node", verb, *self.place(name), *more]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_WITHIN)
         return done.returncode, (done.stdout + done.stderr).strip()
+
+    def place(self, name):
+        return [self.run_dir, name, f"127.0.0.1:{self.ports[name]}"]
 
     def state(self, name):
         return {0: "running", 3: "stopped"}.get(self.node("status", name)[0], "unknown")
@@ -159,8 +163,8 @@ class Estate:
     # --- the gateway's configuration --------------------------------------------------------
 
     def drivers(self, dumps):
-        """As in contrib/recipes: `plain` for the nodes, `postgres` for the data. `dumps` is a folder
-        that stands first in PATH for the backup."""
+        """As in contrib/recipes: `plain` for the nodes, `postgres` for the data. `dumps` is a
+        folder that stands first in PATH for the backup."""
         release, database = RECIPES / "plain/release", RECIPES / "postgres/database"
         words = ["{version}", "{backup}"]
         login = {"PGHOST": "127.0.0.1", "PGPORT": self.pg_port, "PGUSER": "nocobase",
@@ -176,8 +180,8 @@ class Estate:
                        'artefacts = ["{backup}.dump", "{backup}-storage.tar"]\n')
 
     def node_drivers(self, name):
-        """Each node has its own, because the gateway knows the forwarder's port and not the node's."""
-        at = [self.run_dir, name, f"127.0.0.1:{self.ports[name]}"]
+        """Of each node, because the gateway knows the forwarder's port and not the node's."""
+        at = self.place(name)
         recipe = RECIPES / "plain/node"
         settings = {"APP_HOST": "127.0.0.1", "DB_HOST": "127.0.0.1", "DB_PORT": self.pg_port,
                     "DB_DATABASE": DATABASE, "STORAGE_PATH": str(self.storage),
@@ -194,6 +198,18 @@ def command(section, words, settings=None):
     text = f"[{section}]\nrun = {json.dumps([str(word) for word in words])}\n"
     pairs = ", ".join(f"{key} = {json.dumps(value)}" for key, value in (settings or {}).items())
     return text + (f"env = {{ {pairs} }}\n" if pairs else "")
+
+
+def lasting_port():
+    """A port that the kernel gives to nobody while a stopped node does not hold it."""
+    ephemeral = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    while True:
+        port = random.randrange(10_000, int(ephemeral[0]))
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+            return port
+        except OSError:
+            continue
 
 
 def link(path, target):

@@ -97,12 +97,12 @@ class Reader:
 class Watched:
     """The forwarder of one node."""
 
-    def __init__(self, node_port):
+    def __init__(self, node_port, port=0):
         self.node = ("127.0.0.1", node_port)
         self.requests = []
         self.stopped = threading.Event()
         self.node_refuses = threading.Event()
-        self.listener = self.listen(0)
+        self.listener = self.listen(port)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.run, daemon=True).start()
 

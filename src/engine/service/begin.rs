@@ -1,5 +1,7 @@
 //! Planning and beginning a procedure.
 
+use std::path::Path;
+
 use super::super::{BeginCommand, Plan, PlanCommand, ProcedureError, ProcedureReply, Why};
 use super::{Engine, journalled_key};
 use crate::clock;
@@ -212,6 +214,12 @@ impl Engine {
                 objections.push(objection(ObjectionKind::NotReady, &what, &remedy));
             }
         }
+        objections.extend(self.against_backup_place(begin));
+        if let Some(command) = self.needs_version(begin) {
+            let what = format!("the command {command} needs {{version}}, and none is named");
+            let remedy = "name the version to reach: --to VERSION";
+            objections.push(objection(ObjectionKind::WrongVersion, &what, remedy));
+        }
         if let Some(to) = &begin.to {
             let legal = |b: u8| b.is_ascii_alphanumeric() || b"._+-".contains(&b);
             if to.is_empty() || VERSION_BYTES_MAX < to.len() || !to.bytes().all(legal) {
@@ -225,6 +233,26 @@ impl Engine {
             }
         }
         objections
+    }
+
+    /// A file that is there already is another procedure's: a backup over it would lose that one.
+    fn against_backup_place(&self, begin: &Begin) -> Option<Objection> {
+        let own = self.equipment.procedures.backup_path.contains("{id}");
+        if begin.kind != Kind::Upgrade || !own {
+            return None;
+        }
+        let path = begin.artefacts.iter().find(|path| Path::new(path).exists())?;
+        let what = format!("{path} is there already, from another procedure");
+        let remedy = "move it away and keep it: it may be the only backup of that time";
+        Some(objection(ObjectionKind::BackupFlawed, &what, remedy))
+    }
+
+    /// A command on the way that cannot be run without a version.
+    fn needs_version(&self, begin: &Begin) -> Option<&'static str> {
+        if begin.kind != Kind::Upgrade || begin.to.is_some() {
+            return None;
+        }
+        self.equipment.needing_version()
     }
 
     /// What an operator should know before it begins.

@@ -31,6 +31,9 @@ impl Engine {
         // What passed until now is part of what is answered.
         self.look_for_guarded_calls(Look::Settle).await;
         let facts = self.facts(&procedure);
+        if said.choice == Choice::Rollback {
+            self.backup_is_there(&procedure).await?;
+        }
         let event = procedure::choose(&procedure, &facts, said)?;
         let idempotency = command.idempotency.as_ref().map(journalled_key);
         let taken = self.happened(event, idempotency).await;
@@ -53,11 +56,32 @@ impl Engine {
         let Some((phase, revision)) = command.answers else {
             return Err(ProcedureError::AnswersNothing);
         };
-        if phase == procedure.phase && procedure.stamp <= revision.0 {
+        let known = procedure.stamp <= revision.0 && revision <= self.revision();
+        if phase == procedure.phase && known {
             return Ok(());
         }
         let (now_phase, now) = (procedure.phase, Revision(procedure.stamp));
         Err(ProcedureError::Stale { phase, revision, now_phase, now })
+    }
+
+    /// Before every node is stopped for it. Its digest is looked at again before the restore.
+    async fn backup_is_there(&self, procedure: &Procedure) -> Result<(), ProcedureError> {
+        let Some(backup) = procedure.backup.clone() else { return Ok(()) };
+        let look = tokio::task::spawn_blocking(move || {
+            let gone = |artefact: &procedure::Artefact| {
+                let found = std::fs::symlink_metadata(&artefact.path);
+                !found.is_ok_and(|found| found.is_dir() || found.len() == artefact.bytes)
+            };
+            backup.artefacts.iter().find(|artefact| gone(artefact)).map(|gone| gone.path.clone())
+        });
+        let Ok(Some(path)) = look.await else { return Ok(()) };
+        Err(ProcedureError::Refused(vec![Objection {
+            kind: ObjectionKind::NoWayBack,
+            node: None,
+            detail: format!("{path} is not there, or not as long as it was: nothing to restore"),
+            remedy: "put the backup of this procedure back, or repair forward".to_owned(),
+            waivable: false,
+        }]))
     }
 
     /// Outside a procedure only a node that was left out can be taken back.

@@ -139,8 +139,13 @@ impl Engine {
         let record =
             Record::Procedure { id: before.id, event: Box::new(event.clone()), idempotency };
         failpoint::hit("procedure.before_journal");
-        let seq = match self.ledger.append(record).await {
+        let seq = match self.ledger.append_if(self.revision(), record).await {
             Ok(seq) => seq,
+            Err(error @ JournalError::Moved { .. }) => {
+                // Nobody else writes to it yet; a fleet will.
+                tracing::error!(%error, ?event, "an event came too late");
+                return Err(error);
+            }
             Err(error) => {
                 self.journal_failed(&error);
                 return Err(error);
@@ -161,7 +166,6 @@ impl Engine {
 
     fn tell(&self, before: &Procedure, event: &Event, revision: Revision) {
         let (what, detail) = words(event);
-        tracing::info!(procedure = before.id, phase = %before.phase, what, %detail, "procedure");
         let (id, kind, phase) = (before.id, before.kind(), before.phase);
         self.events.tell(revision, EventKind::Procedure { id, kind, phase, what, detail });
         let over = self.ledger.procedure().and_then(|procedure| procedure.outcome);

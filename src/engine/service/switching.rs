@@ -74,7 +74,9 @@ impl Engine {
                 self.journal_failed(&error);
             }
         }
-        Ok(self.reply(mode, revision, reply::Changed::No))
+        let mut reply = self.reply(mode, revision, reply::Changed::No);
+        reply.warnings.extend(self.pauses(command));
+        Ok(reply)
     }
 
     /// Journal, publish, fence: from here on the new table is in force.
@@ -105,7 +107,8 @@ impl Engine {
         // An end that was not written is told by the beginning of the next.
         self.unended = None;
         self.guarded.keep(&to, &self.nodes);
-        let warnings = self.doubt_ends(&to);
+        let mut warnings = self.doubt_ends(&to);
+        warnings.extend(self.pauses(&command));
         let generation = self.publisher.publish(to.clone(), &self.left_out());
         failpoint::hit("engine.published");
         let by = command.by.name.clone();
@@ -189,6 +192,13 @@ impl Engine {
             forced_over: forced_over.iter().map(ToString::to_string).collect(),
             idempotency: command.idempotency.as_ref().map(journalled_key),
         }
+    }
+
+    /// What an operator's raise does to a running procedure.
+    fn pauses(&self, command: &SwitchCommand) -> Option<String> {
+        let running = self.running_procedure().filter(|_| command.procedure.is_none())?;
+        let (kind, id) = (running.kind(), running.id);
+        Some(format!("the procedure {kind} {id} is paused; `drawspan continue` goes on"))
     }
 
     /// Ends a running switch in favour of the one to `target`.

@@ -181,7 +181,13 @@ impl<'a> Look<'a> {
             return; // Objected to already.
         }
         if node.course == Course::Down && !node.unproven {
-            return self.standing.proven(format!("{id} is down"), "node", Some(self.facts.now));
+            return match self.procedure.waived(&format!("not_down:{id}")) {
+                Some(waiver) => {
+                    let what = format!("{id} counts as down by {}: {}", waiver.by, waiver.why);
+                    self.standing.proven(what, "operator", Some(waiver.at));
+                }
+                None => self.standing.proven(format!("{id} is down"), "node", node.down_at),
+            };
         }
         let Some(after) = self.procedure.stop_asked(node) else {
             // Its command runs, or is about to: nothing before its end proves anything.

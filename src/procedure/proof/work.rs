@@ -97,8 +97,15 @@ impl Look<'_> {
         if job.work == Work::Rehash {
             let flaws = self.procedure.flaws.iter().map(ToString::to_string);
             let what = flaws.collect::<Vec<_>>().join("; ");
-            let remedy = "find the backup that was made and put it back, then `retry`";
-            return Objection::new(ObjectionKind::BackupChanged, what, remedy);
+            if self.procedure.phase == Phase::Restore {
+                let remedy = "find the backup that was made and put it back, then `retry`";
+                return Objection::new(ObjectionKind::BackupChanged, what, remedy);
+            }
+            // On the way on nothing but the way back rests on it.
+            let remedy = "find the backup that was made and put it back, then `retry`; or `waive` this \
+                          with your reason: the backup is given up then, and with it the way back";
+            let changed = Objection::new(ObjectionKind::BackupChanged, what, remedy);
+            return Objection { waivable: true, ..changed };
         }
         let failed = |remedy| Objection::new(ObjectionKind::CommandFailed, what, remedy);
         if job.work == Work::Verify {

@@ -39,11 +39,17 @@ pub fn step(
             next.stamp = seq;
         }
         Event::NodeDown { node, how: _ } => next.node_down(node, at),
-        Event::NodeCameBack { node, what: _ } => next.came_back(node),
+        Event::NodeCameBack { node, what: _ } => {
+            next.came_back(node);
+            next.stamp = seq;
+        }
         Event::NodeStarted { node, how: _ } => next.set_course(node, Course::Started),
         Event::JobBegins { work, ticket } => next.job_begins(work, ticket, at)?,
         Event::JobEnded { number, ending } => next.job_ended(*number, ending, at)?,
-        Event::JobLost { number } => next.found(&FoundJob::Gone { number: *number }, at),
+        Event::JobLost { number } => {
+            next.found(&FoundJob::Gone { number: *number }, at);
+            next.stamp = seq;
+        }
         Event::Measured { number, artefacts, flaws } => {
             next.measured(*number, (artefacts, flaws), at)?;
         }
@@ -56,8 +62,15 @@ pub fn step(
         }
         Event::Overdue => next.overdue = true,
         Event::ClosedTooLong => next.closed_too_long = true,
-        Event::Switched { to, own } => next.switched(to, *own, at),
-        Event::Paused { by: _ } => next.hold = Some(Hold::Paused),
+        // What was said in view of the time before a pause does not end it.
+        Event::Switched { to, own } => {
+            next.switched(to, *own, at);
+            next.stamp = if *own { next.stamp } else { seq };
+        }
+        Event::Paused { by: _ } => {
+            next.hold = Some(Hold::Paused);
+            next.stamp = seq;
+        }
         Event::Restarted { jobs, means, nodes_changed } => {
             next.restarted(jobs, *means, at);
             next.nodes_changed.clone_from(nodes_changed);
@@ -205,6 +218,11 @@ impl Procedure {
             // Nothing else will ever tell that it was started.
             self.set_course(&node, Course::Started);
         }
+        if objection == "backup_changed" {
+            self.backup = None;
+            self.flaws.clear();
+            self.jobs.retain(|job| job.work != Work::Rehash);
+        }
         if objection == "no_backup" {
             self.backup = None;
             self.jobs.clear();
@@ -294,7 +312,7 @@ impl Procedure {
             },
         );
         let work = job.work.clone();
-        if *ending == Ending::NotRun {
+        if matches!(ending, Ending::NotRun | Ending::CouldNotStart(_)) {
             self.was_not_run(&work, &before);
         }
         for node in self.stopped_by(&work) {
