@@ -90,3 +90,25 @@ fn a_node_that_comes_back_while_the_first_is_verified_is_stopped_again() {
     world.ends("completed");
     assert_eq!(world.ran("data backup"), 1);
 }
+
+#[test]
+fn a_node_that_only_times_out_is_not_down_until_somebody_says_so_and_is_watched_then() {
+    let mut world = World::started(&Wish { without: &["stop", "status"], ..Wish::default() });
+    world.upgrade_to("stop");
+    world.stop_node(1);
+    world.put("n2.trouble", "hang");
+    world.told("not_down:n2", "`waive`");
+    world.refused("continue", &json!({}), "not_down:n2");
+    let why = "its host is off";
+    world.says("waive", &json!({"objection": "not_down:n2", "why": why}));
+    world.says("continue", &json!({}));
+    world.until_offered("back-up", "continue");
+    // It was not off at all.
+    world.remove("n2.trouble");
+    world.told("came_back:n2", "`stop-again`");
+    world.says("stop-again", &json!({}));
+    world.stop_node(2);
+    world.go_on_to("done");
+    world.ends("completed");
+    assert_eq!(world.ran("data backup"), 2);
+}
