@@ -1,6 +1,9 @@
 //! Conducting the running procedure: gather facts, write down what they say happened, do what is
 //! wanted next. Always in this order: journal synced, then the effect.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -309,8 +312,9 @@ impl Engine {
     /// The command's process is there and waits; its ticket goes into the journal; then it may go.
     async fn run_command(&mut self, procedure: &Procedure, work: Work) -> bool {
         let number = procedure.next_number();
+        let place = (work == Work::Backup).then(|| self.equipment.backup_place(procedure));
         let prepared = match self.equipment.order(&work, procedure) {
-            Ok(order) => self.prepare(number, order).await,
+            Ok(order) => self.prepare(number, order, place).await,
             Err(why) => Err(why),
         };
         failpoint::hit("procedure.prepared");
@@ -340,13 +344,20 @@ impl Engine {
         &self,
         number: u64,
         order: drivers::Order,
+        place: Option<PathBuf>,
     ) -> Result<drivers::Prepared, String> {
         let runner = self.equipment.runner.clone();
-        let prepared = tokio::task::spawn_blocking(move || runner.prepare(number, &order)).await;
-        match prepared {
-            Ok(prepared) => prepared.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        }
+        let prepare = move || {
+            // The folder of backups need not be there before the first one.
+            if let Some(folder) = place.as_deref().and_then(Path::parent) {
+                let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+                let of = folder.display();
+                made.map_err(|error| format!("the folder {of} cannot be made: {error}"))?;
+            }
+            runner.prepare(number, &order).map_err(|error| error.to_string())
+        };
+        let prepared = tokio::task::spawn_blocking(prepare).await;
+        prepared.unwrap_or_else(|error| Err(error.to_string()))
     }
 
     /// Takes in what a task found out.
