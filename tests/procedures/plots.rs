@@ -179,9 +179,9 @@ impl Plot {
         let offered = procedure["choices"].as_array().cloned().unwrap_or_default();
         let offer = offered.iter().find(|offer| offer["choice"] == word);
         let does = offer.and_then(|offer| offer["does"].as_str()).unwrap_or_default();
-        if let Some(named) = does.strip_prefix("stops ") {
-            let nodes = named.trim_end_matches(" and starts it again").split(", ");
-            return nodes
+        if let Some(named) = does.strip_prefix("stops and starts again: ") {
+            return named
+                .split(", ")
                 .flat_map(|node| [format!("node stop {node}"), format!("node start {node}")])
                 .collect();
         }
