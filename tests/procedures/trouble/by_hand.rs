@@ -84,7 +84,7 @@ fn a_rollback_without_any_command_is_watched_step_by_step() {
     asks(&mut world, "stop", "by hand: stop every node");
     world.stop_node(1);
     world.says("continue", &json!({}));
-    asks(&mut world, "restore", "restore the backup");
+    asks(&mut world, "restore", "by hand: restore");
     let backup = world.backup();
     assert!(world.script("data", &["restore", backup.to_str().expect("UTF-8")]));
     world.says("continue", &json!({}));

@@ -141,6 +141,11 @@ fn a_backup_that_was_changed_is_not_restored_until_the_true_one_is_put_back() {
     fs::copy(&backup, &aside).expect("copied");
     let mut file = fs::OpenOptions::new().append(true).open(&backup).expect("it is there");
     file.write_all(b" ").expect("written");
+    // Seen before anything is stopped for it.
+    world.refused("rollback", &json!({}), "no_way_back");
+    let mut other = fs::read(&aside).expect("it is there");
+    other[0] ^= 1;
+    fs::write(&backup, other).expect("as long as it was");
     world.says("rollback", &json!({}));
     world.go_on_to("restore");
     world.told("backup_changed", "put it back");
