@@ -264,6 +264,22 @@ fn a_node_that_is_stopped_like_nocobase_keeps_its_websockets() {
 }
 
 #[test]
+fn a_node_that_is_stopped_in_its_start_never_opens() {
+    let refused_time = Duration::from_millis(100);
+    let starting_time = Duration::from_millis(100);
+    let stop_delay = Duration::ZERO;
+    let node =
+        StandIn::start(Options { refused_time, starting_time, stop_delay, ..Options::default() })
+            .unwrap();
+    node.stop_like_nocobase();
+    until("gone", || node.has_left());
+    // Its start would be over by then.
+    std::thread::sleep(3 * (refused_time + starting_time));
+    assert_eq!(node.state(), State::Stopping);
+    assert!(node.has_left() && TcpStream::connect(node.addr()).is_err());
+}
+
+#[test]
 fn the_websocket_misbehaves_on_demand() {
     let node = start();
     let mut socket = websocket(node.addr());

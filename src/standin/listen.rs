@@ -56,7 +56,11 @@ pub(super) async fn serve(node: Arc<Node>, port: Port) {
 
 async fn run(node: &Arc<Node>, port: Port) -> io::Result<()> {
     let addr = port.addr;
-    start(node, &port).await?;
+    tokio::select! {
+        started = start(node, &port) => started?,
+        // Its port never opens.
+        () = node.leaving.cancelled() => return Ok(()),
+    }
     let mut socket = Some(port.socket);
     let mut states = node.state.subscribe();
     loop {

@@ -116,7 +116,19 @@ impl Node {
     /// A state that someone outside wants; a running command is forgotten.
     pub(super) fn set_state(&self, state: State) {
         self.command.fetch_add(1, Ordering::SeqCst);
-        self.state.send_replace(state);
+        self.turn(state);
+    }
+
+    /// Every change of the state. Nothing brings back a node that is leaving: a start that SIGTERM
+    /// met half way would go on over it.
+    fn turn(&self, state: State) {
+        self.state.send_if_modified(|now| {
+            let may = state == State::Stopping || !self.leaving.is_cancelled();
+            if may {
+                *now = state;
+            }
+            may
+        });
     }
 
     /// Returns once the node reads what arrives.
@@ -162,14 +174,13 @@ impl Node {
         }
         // Whatever the command was, the process has now loaded what the database says.
         *lock(&self.serving) = self.options.database.enabled();
-        self.state.send_replace(State::Running);
+        self.turn(State::Running);
         let message = "application main is running";
         self.tell(&words::state_frame("APP_RUNNING", message, command.refresh));
     }
 
     fn say(&self, name: &str, message: &str) {
-        let state = State::Commanding { name: name.to_owned(), message: message.to_owned() };
-        self.state.send_replace(state);
+        self.turn(State::Commanding { name: name.to_owned(), message: message.to_owned() });
         self.tell(&words::commanding_frame(name, message));
     }
 
@@ -182,8 +193,8 @@ impl Node {
     /// What NocoBase does on SIGTERM: see `StandIn::stop_like_nocobase`.
     pub(super) async fn leave(self: Arc<Self>) {
         tokio::time::sleep(self.options.stop_delay).await;
-        self.set_state(State::Stopping);
         self.leaving.cancel();
+        self.set_state(State::Stopping);
         for (code, message) in [
             ("APP_RUNNING", "destroying app..."),
             ("APP_RUNNING", "stopping app..."),

@@ -172,6 +172,10 @@ impl Plot {
         let ran = world.commands().split_off(before);
         let did = ran.iter().any(|ran| ran.starts_with(&line));
         let word = if did && work != "restore" { "adopt" } else { "retry" };
+        // What it would run again is told where it is offered only.
+        if !offers(procedure, word) {
+            return Vec::new();
+        }
         let taken = world.try_answer(procedure, word, &json!({}));
         if word == "adopt" || taken.is_none_or(|taken| taken.status != 200) {
             return Vec::new();
