@@ -94,13 +94,35 @@ fn summary(config: &Config, out: &mut impl Write) -> io::Result<()> {
     for node in &config.nodes {
         writeln!(out, "  node      {}", of_node(node))?;
     }
-    Ok(())
+    of_procedures(config, out)
 }
 
 fn of_node(node: &NodeConfig) -> String {
     let address = node.address.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
-    match node.role {
+    let own = match node.role {
         NodeRole::Request => format!("{} {address} weight {}", node.id, node.weight.value()),
         NodeRole::Worker => format!("{} {address} worker, takes no traffic", node.id),
+    };
+    let commands = names(node.drivers.each().into_iter().filter(|(_, command)| command.is_some()));
+    if commands.is_empty() { own } else { format!("{own}; commands {commands}") }
+}
+
+/// What a procedure would run by itself, and what it would leave to a person.
+fn of_procedures(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    let (there, missing): (Vec<_>, Vec<_>) =
+        config.drivers.each().into_iter().partition(|(_, command)| command.is_some());
+    let steps = ["backup", "update", "restore", "revert", "verify"];
+    let by_hand = missing.into_iter().filter(|(name, _)| steps.contains(name));
+    let (commands, by_hand) = (names(there.into_iter()), names(by_hand));
+    if !commands.is_empty() {
+        writeln!(out, "  commands  {commands}")?;
     }
+    if !by_hand.is_empty() {
+        writeln!(out, "  by hand   {by_hand}")?;
+    }
+    writeln!(out, "  backup    {}", config.procedures.backup_path)
+}
+
+fn names<T>(commands: impl Iterator<Item = (&'static str, T)>) -> String {
+    commands.map(|(name, _)| name).collect::<Vec<_>>().join(", ")
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::model::limits::COMMAND_OUTPUT_BYTES_MAX;
+use crate::model::limits::{COMMAND_OUTPUT_BYTES_MAX, OUTPUT_LINE_CHARS_MAX};
 
 /// Of a file that grew too long, so much of its start and of its end is kept.
 const KEPT: u64 = 1024 * 1024;
@@ -75,7 +75,12 @@ pub(super) fn last_lines(bytes: &[u8], lines: usize) -> Vec<String> {
 
 fn safe(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
-    for c in line.chars() {
+    for (k, c) in line.chars().enumerate() {
+        if k == OUTPUT_LINE_CHARS_MAX {
+            // A dump without line breaks would fill every screen that shows the status.
+            out.push_str("...");
+            break;
+        }
         if c.is_control() && c != '\t' {
             out.extend(c.escape_default());
         } else {

@@ -1,13 +1,13 @@
 //! What the engine knows of the nodes before it moves, and the objections that follow.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Objection;
 use crate::clock;
 use crate::journal::record::GuardedCall;
 use crate::model::{Mode, NodeId, NodeRole, NodeState, Pace, Timestamp};
-use crate::routing::{Node, NodeIndex, Nodes};
+use crate::routing::{NodeIndex, Nodes};
 
 /// Where the engine asks about nodes; health answers. None of it waits.
 pub trait Evidence: Send + Sync + 'static {
@@ -94,25 +94,31 @@ pub struct MustRestart {
     pub kept: NodeId,
 }
 
+/// What a switch is judged by.
+#[derive(Clone, Copy)]
+pub struct Judged<'a> {
+    pub nodes: &'a Nodes,
+    pub evidence: &'a dyn Evidence,
+    pub guarded: &'a GuardedCalls,
+    /// Nodes that were left out.
+    pub excluded: &'a [NodeId],
+    /// What nodes run by the operator's own command, which outranks the page's fingerprint.
+    pub images: &'a BTreeMap<NodeId, String>,
+}
+
 /// Every objection to a switch to `target`; raising never has any.
-pub fn objections(
-    target: &Mode,
-    nodes: &Nodes,
-    evidence: &dyn Evidence,
-    guarded: &GuardedCalls,
-    excluded: &[NodeId],
-) -> Vec<Objection> {
+pub fn objections(target: &Mode, by: Judged<'_>) -> Vec<Objection> {
     let mut objections = match target {
         Mode::Maintenance => Vec::new(),
-        Mode::Single(kept) => to_single(kept, nodes, evidence, guarded),
-        Mode::Cluster => to_cluster(nodes, evidence, guarded, excluded),
+        Mode::Single(kept) => to_single(kept, by),
+        Mode::Cluster => to_cluster(by),
     };
-    if let Some(kept) = target.node().filter(|kept| excluded.contains(kept)) {
+    if let Some(kept) = target.node().filter(|kept| by.excluded.contains(kept)) {
         objections.push(Objection::Excluded { node: kept.clone() });
     }
     // What is left out harms nobody.
     objections.retain(|objection| match objection {
-        Objection::NotRestarted { node, .. } => !excluded.contains(node),
+        Objection::NotRestarted { node, .. } => !by.excluded.contains(node),
         _ => true,
     });
     objections
@@ -152,53 +158,49 @@ fn under_way(guarded: &GuardedCalls) -> impl Iterator<Item = Objection> {
 }
 
 /// All traffic on a node that a guarded call passed by is as split a state as half of it.
-fn to_single(
-    kept: &NodeId,
-    nodes: &Nodes,
-    evidence: &dyn Evidence,
-    guarded: &GuardedCalls,
-) -> Vec<Objection> {
+fn to_single(kept: &NodeId, by: Judged<'_>) -> Vec<Objection> {
     let mut objections = Vec::new();
-    for (index, node) in nodes.iter().enumerate().filter(|(_, node)| node.id == *kept) {
+    for (index, node) in by.nodes.iter().enumerate().filter(|(_, node)| node.id == *kept) {
         if node.role == NodeRole::Worker {
             objections.push(Objection::TakesNoTraffic { node: kept.clone() });
         }
-        let known = evidence.node(NodeIndex(index));
+        let known = by.evidence.node(NodeIndex(index));
         if known.state != NodeState::Ready {
             let (state, reason) = (known.state, known.reason);
             objections.push(Objection::NotReady { node: kept.clone(), state, reason });
         }
     }
-    let old = must_restart(nodes, evidence, guarded).into_iter();
+    let old = must_restart(by.nodes, by.evidence, by.guarded).into_iter();
     objections.extend(old.filter(|old| old.node == *kept).map(not_restarted));
     objections
 }
 
-fn to_cluster(
-    nodes: &Nodes,
-    evidence: &dyn Evidence,
-    guarded: &GuardedCalls,
-    excluded: &[NodeId],
-) -> Vec<Objection> {
+fn to_cluster(by: Judged<'_>) -> Vec<Objection> {
     let mut objections = Vec::new();
-    let known: Vec<_> = (0..nodes.len()).map(|index| evidence.node(NodeIndex(index))).collect();
-    let both = || nodes.iter().zip(&known).filter(|(node, _)| !excluded.contains(&node.id));
-    let ready = |(node, known): &(&Arc<Node>, &NodeEvidence)| {
-        node.role == NodeRole::Request && known.state == NodeState::Ready
-    };
-    if !both().any(|pair| ready(&pair)) {
+    let known = by.nodes.iter().enumerate();
+    let known = known.map(|(index, node)| (node, by.evidence.node(NodeIndex(index))));
+    let ready: Vec<_> = known
+        .filter(|(node, _)| node.role == NodeRole::Request && !by.excluded.contains(&node.id))
+        .filter(|(_, known)| known.state == NodeState::Ready)
+        .collect();
+    if ready.is_empty() {
         objections.push(Objection::NoNodeReady);
     }
-    let builds: BTreeSet<&str> =
-        both().filter(ready).filter_map(|(_, known)| known.build.as_deref()).collect();
-    if 1 < builds.len() {
-        let named = both().filter(ready).filter_map(|(node, known)| {
-            known.build.as_ref().map(|build| format!("{} {build}", node.id))
-        });
-        objections.push(Objection::MixedBuilds { builds: named.collect::<Vec<_>>().join(", ") });
+    let by_image = ready.iter().all(|(node, _)| by.images.contains_key(&node.id));
+    let runs: Vec<(&NodeId, &str)> = ready
+        .iter()
+        .filter_map(|(node, known)| {
+            let image = by.images.get(&node.id).filter(|_| by_image);
+            Some((&node.id, image.or(known.build.as_ref())?.as_str()))
+        })
+        .collect();
+    if 1 < runs.iter().map(|(_, build)| build).collect::<BTreeSet<_>>().len() {
+        let named: Vec<String> = runs.iter().map(|(id, build)| format!("{id} {build}")).collect();
+        objections.push(Objection::MixedBuilds { builds: named.join(", ") });
     }
-    objections.extend(under_way(guarded));
-    objections.extend(must_restart(nodes, evidence, guarded).into_iter().map(not_restarted));
+    objections.extend(under_way(by.guarded));
+    objections
+        .extend(must_restart(by.nodes, by.evidence, by.guarded).into_iter().map(not_restarted));
     objections
 }
 
@@ -206,6 +208,7 @@ fn to_cluster(
 mod tests {
     use super::*;
     use crate::model::Weight;
+    use crate::routing::Node;
 
     struct Known(Vec<NodeEvidence>);
 
@@ -241,8 +244,17 @@ mod tests {
         }
     }
 
-    fn codes(objections: &[Objection]) -> Vec<&'static str> {
-        objections.iter().map(Objection::code).collect()
+    fn judged(
+        target: &Mode,
+        nodes: &Nodes,
+        evidence: &Known,
+        guarded: &GuardedCalls,
+        images: &[&str],
+    ) -> Vec<&'static str> {
+        let images = nodes.iter().zip(images).map(|(n, image)| (n.id.clone(), (*image).to_owned()));
+        let images = images.collect();
+        let by = Judged { nodes, evidence, guarded, excluded: &[], images: &images };
+        objections(target, by).iter().map(Objection::code).collect()
     }
 
     fn none() -> GuardedCalls {
@@ -254,9 +266,7 @@ mod tests {
     #[test]
     fn raising_never_has_an_objection() {
         let evidence = Known(vec![known(NodeState::Down, None, None)]);
-        assert!(
-            objections(&Mode::Maintenance, &nodes(&[REQUEST]), &evidence, &none(), &[]).is_empty()
-        );
+        assert!(judged(&Mode::Maintenance, &nodes(&[REQUEST]), &evidence, &none(), &[]).is_empty());
     }
 
     #[test]
@@ -264,8 +274,7 @@ mod tests {
         let nodes = nodes(&[REQUEST, NodeRole::Worker]);
         let evidence =
             Known(vec![known(NodeState::Ready, None, None), known(NodeState::Down, None, None)]);
-        let to =
-            |kept| codes(&objections(&Mode::Single(id(kept)), &nodes, &evidence, &none(), &[]));
+        let to = |kept| judged(&Mode::Single(id(kept)), &nodes, &evidence, &none(), &[]);
         assert!(to("n1").is_empty());
         assert_eq!(to("n2"), ["takes_no_traffic", "not_ready"]);
     }
@@ -275,7 +284,7 @@ mod tests {
         let nodes = nodes(&[REQUEST, REQUEST]);
         let to = |evidence: Vec<NodeEvidence>, calls: &[GuardedCall]| {
             let calls = GuardedCalls { ran: calls.to_vec(), under_way: Vec::new() };
-            codes(&objections(&Mode::Cluster, &nodes, &Known(evidence), &calls, &[]))
+            judged(&Mode::Cluster, &nodes, &Known(evidence), &calls, &[])
         };
         let ready = |build, restarted| known(NodeState::Ready, Some(build), restarted);
         assert!(to(vec![ready("a", None), ready("a", None)], &[]).is_empty());
@@ -292,13 +301,27 @@ mod tests {
     }
 
     #[test]
+    fn what_the_operators_command_says_outranks_the_page() {
+        let nodes = nodes(&[REQUEST, REQUEST]);
+        let to = |builds: [&str; 2], images: &[&str]| {
+            let evidence = builds.map(|build| known(NodeState::Ready, Some(build), None));
+            judged(&Mode::Cluster, &nodes, &Known(evidence.to_vec()), &none(), images)
+        };
+        assert_eq!(to(["a", "a"], &["x", "y"]), ["mixed_builds"]);
+        assert!(to(["a", "b"], &["x", "x"]).is_empty());
+        // Told of one only, it compares nothing.
+        assert_eq!(to(["a", "b"], &["x"]), ["mixed_builds"]);
+        assert!(to(["a", "a"], &["x"]).is_empty());
+    }
+
+    #[test]
     fn a_call_under_way_speaks_against_lowering_whenever_the_others_were_restarted() {
         let nodes = nodes(&[REQUEST, REQUEST]);
         let later = clock::now().as_millis() - 1;
         let ready = |restarted| known(NodeState::Ready, None, restarted);
         let evidence = Known(vec![ready(None), ready(Some(later))]);
         let calls = GuardedCalls { ran: Vec::new(), under_way: vec![id("n1")] };
-        let to = |mode| codes(&objections(&mode, &nodes, &evidence, &calls, &[]));
+        let to = |mode| judged(&mode, &nodes, &evidence, &calls, &[]);
         assert_eq!(to(Mode::Cluster), ["guarded_call_under_way", "not_restarted"]);
         assert_eq!(to(Mode::Single(id("n2"))), ["not_restarted"]);
         assert!(to(Mode::Single(id("n1"))).is_empty());
@@ -313,7 +336,7 @@ mod tests {
         let to = |kept, restarted| {
             let ready = |restarted| known(NodeState::Ready, None, restarted);
             let evidence = Known(vec![ready(None), ready(restarted)]);
-            codes(&objections(&Mode::Single(id(kept)), &nodes, &evidence, &calls, &[]))
+            judged(&Mode::Single(id(kept)), &nodes, &evidence, &calls, &[])
         };
         assert_eq!(to("n2", None), ["not_restarted"]);
         assert_eq!(to("n2", Some(99)), ["not_restarted"]);

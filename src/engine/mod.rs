@@ -6,6 +6,7 @@
 //! by the same task (`service::conduct`): the decisions are those of `crate::procedure`, `watch`
 //! gathers what the probes do not know, `equipment` is what the operator configured.
 
+mod alarms;
 mod api;
 mod carry_out;
 mod command;
@@ -16,6 +17,7 @@ mod evidence;
 mod handle;
 mod history;
 mod ledger;
+mod outputs;
 mod past;
 mod procedure;
 mod reply;

@@ -72,7 +72,7 @@ pub struct ProcedureReply {
 pub struct Shown {
     pub taken: Timestamp,
     pub view: View,
-    /// The last lines that its last command wrote.
+    /// The last lines of the command that failed, else of the last one.
     pub output: Option<(Work, Vec<String>)>,
     /// The last lines of nodes' logs, where something is wrong with them.
     pub logs: Vec<(NodeId, Vec<String>)>,

@@ -9,12 +9,14 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
+use super::alarms::Obstacles;
 use super::equipment::{ASK_BUILD_EVERY, ASK_BUILD_IDLE, ASK_STATUS_EVERY, Equipment};
+use super::outputs::Outputs;
 use crate::clock;
 use crate::drivers::{self, Order, Outcome, Runner, artefact, parse_status};
 use crate::model::NodeId;
 use crate::model::limits::{COMMAND_OUTPUT_BYTES_SHOWN, COMMAND_OUTPUT_LINES, LOG_LINES};
-use crate::procedure::{Artefact, Flaw, NodeStatus, Procedure, Reported, Ticket, Work};
+use crate::procedure::{Artefact, Flaw, NodeStatus, Procedure, Reported, Ticket};
 
 /// What a task found out.
 #[derive(Debug)]
@@ -63,7 +65,9 @@ pub(super) struct Watch {
     pub(super) free_bytes: Option<u64>,
     /// Why the switch that the phase wants was not begun.
     pub(super) switch_refused: Option<String>,
-    pub(super) output: Option<(Work, Vec<String>)>,
+    pub(super) outputs: Outputs,
+    /// What stands in the way, and was told or not.
+    pub(super) obstacles: Obstacles,
     /// How far the output of the running command was told.
     told: (u64, u64),
     /// When each was asked last, and whether its answer is still to come.
@@ -84,7 +88,8 @@ impl Watch {
             logs: BTreeMap::new(),
             free_bytes: None,
             switch_refused: None,
-            output: None,
+            outputs: Outputs::default(),
+            obstacles: Obstacles::default(),
             told: (0, 0),
             asked: BTreeMap::new(),
             images_asked: None,
@@ -99,7 +104,9 @@ impl Watch {
     pub(super) fn forget(&mut self) {
         self.statuses.clear();
         self.logs.clear();
-        (self.free_bytes, self.output, self.switch_refused) = (None, None, None);
+        self.outputs.forget();
+        self.obstacles.forget();
+        (self.free_bytes, self.switch_refused) = (None, None);
     }
 
     /// Asks again what is due to be asked.
@@ -308,9 +315,7 @@ impl Watch {
             Finding::Output { number, last, new, offset } => {
                 self.answered(Asked::Output, None);
                 self.told = (number, offset);
-                if let Some((_, lines)) = &mut self.output {
-                    *lines = last;
-                }
+                self.outputs.wrote(number, last);
                 return new;
             }
             Finding::Ended { .. } | Finding::Measured { .. } => {}

@@ -26,8 +26,7 @@ fn node_event(
     record: &NodeRecord,
 ) -> Option<Event> {
     let node = record.id.clone();
-    let unknown = || NodeFacts::unknown(node.clone());
-    let known = facts.node(&node).cloned().unwrap_or_else(unknown);
+    let known = facts.of(&node);
     let has_its_turn = procedure.has_its_turn(&node);
     match record.course {
         // Untouched -> Down, Stopping -> Down

@@ -85,6 +85,11 @@ impl Facts {
     pub fn node(&self, id: &NodeId) -> Option<&NodeFacts> {
         self.nodes.iter().find(|node| node.id == *id)
     }
+
+    /// The same; of one that nobody told of, that nothing is known.
+    pub(super) fn of(&self, id: &NodeId) -> NodeFacts {
+        self.node(id).cloned().unwrap_or_else(|| NodeFacts::unknown(id.clone()))
+    }
 }
 
 impl NodeFacts {

@@ -122,6 +122,13 @@ pub struct Ticket {
     pub boot: String,
 }
 
+impl Ticket {
+    /// Of what has no process of its own.
+    pub const fn of_ours(number: u64) -> Self {
+        Self { number, pid: 0, started: 0, boot: String::new() }
+    }
+}
+
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

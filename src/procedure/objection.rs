@@ -99,6 +99,23 @@ impl ObjectionKind {
         }
     }
 
+    /// What names an objection of this kind, to this node: `not_down:n2`, `no_backup`.
+    pub fn id(self, node: Option<&NodeId>) -> String {
+        match node {
+            Some(node) => format!("{}:{node}", self.code()),
+            None => self.code().to_owned(),
+        }
+    }
+
+    /// The kind, and the node, that such a name stands for.
+    pub(super) fn named(id: &str) -> Option<(Self, Option<NodeId>)> {
+        let (code, node) = match id.split_once(':') {
+            Some((code, node)) => (code, Some(node.parse().ok()?)),
+            None => (id, None),
+        };
+        Self::ALL.into_iter().find(|kind| kind.code() == code).map(|kind| (kind, node))
+    }
+
     /// What it means, for somebody who meets it for the first time.
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -130,7 +147,7 @@ impl ObjectionKind {
             Self::NoWayBack => "there is no safe way back from here",
             Self::WorkDone => "work was done inside the application; it cannot be undone from here",
             Self::LastNode => "without this node nobody would be served",
-            Self::NotHere => "this cannot be said in this phase",
+            Self::NotHere => "this cannot be said as things stand",
             Self::NotYet => "something that is waited for is not there yet",
         }
     }
@@ -196,10 +213,7 @@ impl Objection {
 
     /// As `waive` names it: `not_down:n2`, `no_backup`.
     pub fn id(&self) -> String {
-        match &self.node {
-            Some(node) => format!("{}:{node}", self.kind.code()),
-            None => self.kind.code().to_owned(),
-        }
+        self.kind.id(self.node.as_ref())
     }
 }
 

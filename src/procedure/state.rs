@@ -3,8 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::facts::Enough;
-use super::{Artefact, Begin, Flaw, Job, JobState, Kind, Member, Phase, Road, Work};
+use super::{
+    Artefact, Begin, Flaw, Job, JobState, Kind, Member, Objection, ObjectionKind, Phase, Road, Work,
+};
 use crate::model::{Mode, NodeId, NodeRole, Timestamp};
+
+/// Numbers of commands that each procedure has for its own.
+const COMMANDS_MAX: u64 = 10_000;
 
 /// One procedure, from its begin to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -107,6 +112,16 @@ pub struct Waiver {
     pub why: String,
     pub by: String,
     pub at: Timestamp,
+}
+
+impl Waiver {
+    pub(super) fn kind(&self) -> Option<ObjectionKind> {
+        ObjectionKind::named(&self.objection).map(|(kind, _)| kind)
+    }
+
+    fn is_of(&self, kind: ObjectionKind, node: Option<&NodeId>) -> bool {
+        self.objection == kind.id(node)
+    }
 }
 
 /// A node that is left out of every table until it is included again.
@@ -287,15 +302,27 @@ impl Procedure {
 
     /// Does nothing but an operator's word say that it is down?
     pub(super) fn is_down_by_word(&self, id: &NodeId) -> bool {
-        self.waived(&format!("not_down:{id}")).is_some()
+        self.waived(ObjectionKind::NotDown, Some(id)).is_some()
     }
 
-    pub(super) fn waived(&self, id: &str) -> Option<&Waiver> {
-        self.waivers.iter().find(|waiver| waiver.objection == id)
+    pub(super) fn waived(&self, kind: ObjectionKind, node: Option<&NodeId>) -> Option<&Waiver> {
+        self.waivers.iter().find(|waiver| waiver.is_of(kind, node))
+    }
+
+    /// The word that went over this objection, where that is possible at all.
+    pub(super) fn went_over(&self, objection: &Objection) -> Option<&Waiver> {
+        let waiver = self.waived(objection.kind, objection.node.as_ref());
+        waiver.filter(|_| objection.waivable)
     }
 
     pub fn running(&self) -> impl Iterator<Item = &Job> {
         self.jobs.iter().filter(|job| job.is_running())
+    }
+
+    /// What a running command does.
+    pub fn work_of(&self, number: u64) -> Option<&Work> {
+        let runs = |job: &&Job| matches!(&job.state, JobState::Running { ticket, .. } if ticket.number == number);
+        self.jobs.iter().find(runs).map(|job| &job.work)
     }
 
     pub(super) fn job_of(&mut self, number: u64) -> Option<&mut Job> {
@@ -308,7 +335,12 @@ impl Procedure {
 
     /// The number that the next command gets. Unique in a gateway's life: ids are.
     pub fn next_number(&self) -> u64 {
-        self.id.saturating_mul(10_000).saturating_add(u64::from(self.jobs_begun))
+        self.first_number().saturating_add(u64::from(self.jobs_begun))
+    }
+
+    /// The number that its first command got.
+    pub const fn first_number(&self) -> u64 {
+        self.id.saturating_mul(COMMANDS_MAX)
     }
 
     /// Is this phase done by hand, so that only the operator can say that it is?
@@ -339,13 +371,13 @@ impl Procedure {
         self.overdue = false;
         self.flaws.clear();
         // It went over the failure of that phase's command.
-        self.forget_waivers(&["command_failed"]);
+        self.forget_waivers(&[ObjectionKind::CommandFailed]);
         self.jobs = self.jobs_of(phase);
         match phase {
             Phase::Stop => self.await_stops(at),
             Phase::BackUp => {
                 self.backup = None;
-                self.forget_waivers(&["no_backup", "much_smaller"]);
+                self.forget_waivers(&[ObjectionKind::NoBackup, ObjectionKind::MuchSmaller]);
             }
             Phase::Update if self.is_by_hand() => self.touched = Some(at),
             Phase::Update
@@ -366,8 +398,13 @@ impl Procedure {
         }
     }
 
-    pub(super) fn forget_waivers(&mut self, objections: &[&str]) {
-        self.waivers.retain(|waiver| !objections.contains(&waiver.objection.as_str()));
+    /// Those of these kinds, whatever node they are about.
+    pub(super) fn forget_waivers(&mut self, kinds: &[ObjectionKind]) {
+        self.waivers.retain(|waiver| !waiver.kind().is_some_and(|kind| kinds.contains(&kind)));
+    }
+
+    pub(super) fn forget_waiver(&mut self, kind: ObjectionKind, node: &NodeId) {
+        self.waivers.retain(|waiver| !waiver.is_of(kind, Some(node)));
     }
 
     /// The backup is what it was when it was made: nothing was done since that it would not hold.

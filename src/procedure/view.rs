@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use super::choice::against;
 use super::proof::{Proof, standing};
-use super::{Choice, Facts, Hold, Job, JobState, Kind, Objection, Outcome, Phase, Procedure, Road};
+use super::{
+    Choice, Facts, Hold, Job, JobState, Kind, Objection, ObjectionKind, Outcome, Phase, Procedure,
+    Road,
+};
 use crate::model::{NodeId, Timestamp};
 
 /// A procedure as it is shown.
@@ -283,6 +286,12 @@ fn would_do(procedure: &Procedure, choice: &Choice) -> String {
             Kind::Upgrade => "starts the nodes on the old version and lowers".to_owned(),
             Kind::Maintenance => "starts the others and lowers".to_owned(),
         },
+        Choice::Waive(objection)
+            if procedure.phase == Phase::Restore
+                && *objection == ObjectionKind::BackupChanged.id(None) =>
+        {
+            format!("goes over {objection}: what lies there now is restored; your reason is kept")
+        }
         Choice::Waive(objection) => format!("goes over {objection}; your reason is kept"),
         Choice::Exclude(node) => {
             format!("goes on without {node}; it stays out until `include {node}`")

@@ -3,7 +3,7 @@
 use super::facts::Downness;
 use super::proof::{against_lowering, standing};
 use super::step::is_stop;
-use super::{Course, Facts, Job, JobState, Kind, NodeFacts, ObjectionKind, Phase, Procedure, Work};
+use super::{Course, Facts, Job, JobState, Kind, ObjectionKind, Phase, Procedure, Work};
 use crate::model::{Mode, NodeId, NodeState};
 
 /// Something to do. The event that it makes is in the journal before it is done.
@@ -141,9 +141,7 @@ fn all_down(procedure: &Procedure) -> bool {
 /// Two nodes that install at once get in each other's way. Their being down is proven later.
 fn nobody_answers_early(procedure: &Procedure, facts: &Facts) -> bool {
     let answers = |node: &super::NodeRecord| {
-        let known = facts.node(&node.id).cloned();
-        let known = known.unwrap_or_else(|| NodeFacts::unknown(node.id.clone()));
-        let downness = known.downness(facts.now, procedure.began, procedure.enough());
+        let downness = facts.of(&node.id).downness(facts.now, procedure.began, procedure.enough());
         matches!(downness, Downness::Answers(_))
     };
     let others = procedure.nodes.iter().filter(|node| procedure.must_be_down(&node.id));

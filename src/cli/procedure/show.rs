@@ -114,7 +114,10 @@ pub(super) fn held(hold: &str) -> String {
 
 pub(super) fn job(job: &JobDoc) -> String {
     match (job.state.as_str(), &job.since, &job.ending) {
-        ("running", Some(since), _) => format!("{}: runs since {}", job.work, clock(since)),
+        ("running", Some(since), _) => {
+            let number = job.number.map_or_else(String::new, |n| format!(" (command {n})"));
+            format!("{}: runs since {}{number}", job.work, clock(since))
+        }
         ("ended", _, Some(ending)) => format!("{}: {ending}", job.work),
         ("unknown", ..) => {
             format!("{}: ran when the gateway died; its outcome is unknown", job.work)
@@ -225,6 +228,7 @@ pub(super) mod tests {
             work: work.into(),
             state: state.into(),
             since: Some("2025-11-22T08:26:41.000Z".into()),
+            number: (state == "running").then_some(120_000),
             at: None,
             ending: (state == "ended").then(|| "failed with exit code 3".into()),
             succeeded: None,
@@ -290,7 +294,7 @@ until      each of them down
 waits for  - n1 is down (refused for 12 s of 30 s)
 proven     - mode maintenance: every worker is fenced and drained (workers
              08:26:40)
-commands   - stop n1: runs since 08:26:41
+commands   - stop n1: runs since 08:26:41 (command 120000)
            - stop n2: failed with exit code 3
 OBJECTION  not_down:n2: n2 is not proven down: it times out
            meaning: it is not proven that this node is stopped

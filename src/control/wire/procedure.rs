@@ -96,6 +96,9 @@ pub struct JobDoc {
     pub state: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
+    /// Of a running one: the folder `commands/NUMBER` in the state folder is its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
     /// For people.
@@ -105,7 +108,7 @@ pub struct JobDoc {
     pub succeeded: Option<bool>,
 }
 
-/// The last lines that the last command wrote.
+/// The last lines of the command that failed, else of the last one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputDoc {
     pub work: String,
@@ -363,22 +366,25 @@ impl From<&Job> for JobDoc {
             work: job.work.to_string(),
             state: state.to_owned(),
             since: None,
+            number: None,
             at: None,
             ending: None,
             succeeded: None,
         };
         match &job.state {
             JobState::Wanted => plain("wanted"),
-            JobState::Running { ticket: _, since } => {
-                Self { since: Some(since.to_string()), ..plain("running") }
-            }
+            JobState::Running { ticket, since } => Self {
+                since: Some(since.to_string()),
+                number: Some(ticket.number),
+                ..plain("running")
+            },
             JobState::Ended { ending, at } => Self {
                 at: Some(at.to_string()),
                 ending: Some(ending.to_string()),
                 succeeded: Some(ending.is_success()),
                 ..plain("ended")
             },
-            JobState::Unknown { number: _ } => plain("unknown"),
+            JobState::Unknown { number } => Self { number: Some(*number), ..plain("unknown") },
         }
     }
 }

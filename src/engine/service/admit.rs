@@ -1,6 +1,6 @@
 //! Whether a command may go on: what was done under its key, what runs, and what objects.
 
-use super::super::evidence;
+use super::super::evidence::{self, Judged};
 use super::super::reply;
 use super::super::{Objection, Replayed, SwitchCommand, SwitchError, SwitchReply};
 use super::{Engine, Running};
@@ -85,12 +85,22 @@ impl Engine {
 
     /// The objections that `--force` goes over; those it may not, or does not, refuse.
     fn object(&self, command: &SwitchCommand) -> Result<Vec<Objection>, SwitchError> {
-        let guarded = self.guarded.calls(&self.nodes);
-        let excluded = self.left_out();
-        let known = &*self.evidence;
-        let all = evidence::objections(&command.target, &self.nodes, known, &guarded, &excluded);
+        let all = self.against(&command.target);
         let forced = command.force.is_some() && all.iter().all(Objection::may_be_forced);
         if all.is_empty() || forced { Ok(all) } else { Err(SwitchError::Refused(all)) }
+    }
+
+    /// Everything that speaks against a switch to this mode now.
+    pub(super) fn against(&self, target: &Mode) -> Vec<Objection> {
+        let (guarded, excluded) = (self.guarded.calls(&self.nodes), self.left_out());
+        let by = Judged {
+            nodes: &self.nodes,
+            evidence: &*self.evidence,
+            guarded: &guarded,
+            excluded: &excluded,
+            images: &self.watch.images,
+        };
+        evidence::objections(target, by)
     }
 
     fn replay(&self, known: &Remembered, digest: &str) -> Result<Admitted, SwitchError> {

@@ -209,6 +209,12 @@ impl Engine {
         }
         if begin.kind == Kind::Maintenance {
             let mode = Mode::Single(begin.first.clone());
+            if self.mode() == Mode::Maintenance {
+                let what =
+                    format!("the bridge is raised: beginning would open it to {}", begin.first);
+                let remedy = format!("see why it was raised; `mode {mode}` opens it, then begin");
+                objections.push(objection(ObjectionKind::NotHere, &what, &remedy));
+            }
             for speaks_against in self.against(&mode) {
                 let (what, remedy) = (speaks_against.to_string(), speaks_against.remedy());
                 objections.push(objection(ObjectionKind::NotReady, &what, &remedy));
@@ -307,6 +313,13 @@ impl Engine {
                 );
             }
         }
+        let mode = self.mode();
+        if begin.kind == Kind::Upgrade && mode != Mode::Cluster {
+            warnings.push(format!(
+                "the mode is {mode} now: when it is done, and when it is given up, the procedure \
+                 opens the cluster"
+            ));
+        }
         let ready = (0..self.nodes.len())
             .filter(|index| self.evidence.node(NodeIndex(*index)).state == NodeState::Ready)
             .count();
@@ -315,12 +328,6 @@ impl Engine {
             warnings.push(what.to_owned());
         }
         warnings
-    }
-
-    fn against(&self, target: &Mode) -> Vec<super::Objection> {
-        let guarded = self.guarded.calls(&self.nodes);
-        let (excluded, known) = (self.left_out(), &*self.evidence);
-        super::super::evidence::objections(target, &self.nodes, known, &guarded, &excluded)
     }
 }
 

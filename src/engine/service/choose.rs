@@ -127,14 +127,14 @@ impl Engine {
     /// It must be ready, restarted since it was left out, and run what the others run.
     fn against_including(&self, node: &NodeId) -> Vec<Objection> {
         let excluded = self.ledger.excluded();
+        let Some(known) = self.known(node) else {
+            let what = format!("{node} is not in the configuration");
+            let remedy = "see its name in `status`; or write it there, and restart the gateway";
+            return vec![objection(ObjectionKind::NotHere, node, what, remedy)];
+        };
         let Some(left_out) = excluded.iter().find(|excluded| excluded.node == *node) else {
             let what = format!("{node} is not left out");
             return vec![objection(ObjectionKind::NotHere, node, what, "nothing is to be done")];
-        };
-        let Some(known) = self.known(node) else {
-            let what = format!("{node} is not in the configuration");
-            let remedy = "write it there, and restart the gateway";
-            return vec![objection(ObjectionKind::NotHere, node, what, remedy)];
         };
         let mut objections = Vec::new();
         if known.state != NodeState::Ready {

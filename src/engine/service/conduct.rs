@@ -5,15 +5,17 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use super::super::alarms::alarm;
 use super::super::evidence::{self, GuardedCalls};
 use super::super::past::words;
 use super::super::reply::Waiter;
 use super::super::watch::Finding;
 use super::super::{Caller, EventKind, Shown, SwitchCommand, WaitFor, Why};
-use super::{Engine, Objection};
+use super::Engine;
 use crate::clock;
 use crate::drivers;
 use crate::failpoint;
@@ -22,8 +24,8 @@ use crate::journal::record::{GuardedCall, IdempotencyKey, Record};
 use crate::model::limits::PROBE_CLOSELY;
 use crate::model::{Mode, NodeId, NodeState, Pace, Revision, Timestamp};
 use crate::procedure::{
-    self, Artefact, Course, Effect, Ending, Event, Facts, Flaw, JobState, NodeFacts, Phase,
-    Procedure, Ticket, Work,
+    self, Artefact, Course, Effect, Ending, Event, Facts, Flaw, NodeFacts, Phase, Procedure,
+    Ticket, Work,
 };
 use crate::routing::{Node, NodeIndex};
 
@@ -68,6 +70,9 @@ impl Engine {
 
     /// What a node ran before it was down says nothing of what it runs now.
     fn forget_images(&mut self) {
+        if self.watch.images.is_empty() {
+            return;
+        }
         for (index, node) in self.nodes.iter().enumerate() {
             match self.evidence.node(NodeIndex(index)).state {
                 NodeState::Down => self.watch.forget_image(&node.id),
@@ -190,6 +195,7 @@ impl Engine {
         if before.phase != now.phase {
             self.watch.switch_refused = None;
             self.watch.logs.clear();
+            self.watch.outputs.keep_last();
             self.look_again(&now);
         }
         if let Some(message) = alarm(before, &now, event) {
@@ -266,7 +272,7 @@ impl Engine {
 
     /// The procedure's own switch: admitted like any other, but for a procedure being in its way.
     async fn switch_mode(&mut self, procedure: &Procedure, target: Mode) {
-        let refused = self.against_switch(&target);
+        let refused = self.against(&target);
         if !refused.is_empty() {
             let why: Vec<String> = refused.iter().map(ToString::to_string).collect();
             self.watch.switch_refused = Some(why.join("; "));
@@ -292,16 +298,10 @@ impl Engine {
         failpoint::hit("procedure.switched");
     }
 
-    fn against_switch(&self, target: &Mode) -> Vec<Objection> {
-        let guarded = self.guarded.calls(&self.nodes);
-        let excluded = self.left_out();
-        evidence::objections(target, &self.nodes, &*self.evidence, &guarded, &excluded)
-    }
-
     /// What the gateway measures itself: begun anew after a crash, since looking harms nothing.
     async fn measure(&mut self, procedure: &Procedure, work: Work) -> bool {
         let number = procedure.next_number();
-        let ticket = Ticket { number, pid: 0, started: 0, boot: String::new() };
+        let ticket = Ticket::of_ours(number);
         if self.happened(Event::JobBegins { work, ticket }, None).await.is_err() {
             return false;
         }
@@ -321,13 +321,13 @@ impl Engine {
         let (ticket, prepared) = match prepared {
             Ok(prepared) => (prepared.ticket.clone(), Ok(prepared)),
             // It is on record as one that could not be started: said once, and not tried on and on.
-            Err(why) => (Ticket { number, pid: 0, started: 0, boot: String::new() }, Err(why)),
+            Err(why) => (Ticket::of_ours(number), Err(why)),
         };
         let begins = Event::JobBegins { work: work.clone(), ticket: ticket.clone() };
         if self.happened(begins, None).await.is_err() {
             return false;
         }
-        self.watch.output = Some((work, Vec::new()));
+        self.watch.outputs.begins(number, work);
         let gone = prepared.and_then(|prepared| prepared.go().map_err(|error| error.to_string()));
         failpoint::hit("procedure.begun");
         match gone {
@@ -396,13 +396,8 @@ impl Engine {
     /// Writes down the end of a piece of work, or what else is owed; kept until the journal takes
     /// it.
     async fn settle(&mut self, number: Option<u64>, event: Event) {
-        let runs = |procedure: &Procedure| {
-            number.is_none_or(|number| {
-                procedure.jobs.iter().any(|job| {
-                    matches!(&job.state, JobState::Running { ticket, .. } if ticket.number == number)
-                })
-            })
-        };
+        let runs =
+            |procedure: &Procedure| number.is_none_or(|number| procedure.work_of(number).is_some());
         if !self.running_procedure().as_ref().is_some_and(runs) {
             return;
         }
@@ -426,13 +421,18 @@ impl Engine {
     }
 
     /// Whoever asks for the status sees it.
-    pub(in crate::engine) fn show_procedure(&self) {
+    pub(in crate::engine) fn show_procedure(&mut self) {
         let Some(procedure) = self.ledger.procedure() else { return };
         let facts = self.facts(procedure);
+        let view = procedure::view(procedure, &facts);
+        if let Some(message) = self.watch.obstacles.alarm(&view, Instant::now()) {
+            let order = self.equipment.notification(procedure, &message);
+            self.watch.notify(order, &self.equipment.runner);
+        }
         let shown = Shown {
             taken: facts.now,
-            view: procedure::view(procedure, &facts),
-            output: self.watch.output.clone(),
+            view,
+            output: self.watch.outputs.shown(&procedure.jobs),
             logs: self.watch.logs.iter().map(|(id, lines)| (id.clone(), lines.clone())).collect(),
         };
         self.stand(|standing| standing.procedure = Some(Arc::new(shown)));
@@ -456,32 +456,4 @@ fn is_settling(calls: &GuardedCalls, node: &NodeId, (now, times): (Timestamp, u3
         call.node == *node && now.since(call.at) < PROBE_CLOSELY.saturating_mul(times)
     };
     calls.under_way.contains(node) || calls.ran.iter().any(recent)
-}
-
-fn work_of(procedure: &Procedure, number: u64) -> Option<&Work> {
-    let runs = |job: &&procedure::Job| matches!(&job.state, JobState::Running { ticket, .. } if ticket.number == number);
-    procedure.jobs.iter().find(runs).map(|job| &job.work)
-}
-
-/// What somebody should hear of who does not look.
-fn alarm(before: &Procedure, now: &Procedure, event: &Event) -> Option<String> {
-    let (kind, id, phase) = (now.kind(), now.id, before.phase);
-    match event {
-        Event::Overdue => Some(format!("{kind} {id}: the phase {phase} is overdue")),
-        Event::ClosedTooLong => Some(format!("{kind} {id}: traffic is closed for too long")),
-        Event::NodeCameBack { node, what } => {
-            Some(format!("{kind} {id}: {node} came back before its turn ({what})"))
-        }
-        Event::JobEnded { number, ending } if !ending.is_success() => {
-            let work = work_of(before, *number).map_or_else(String::new, |work| work.to_string());
-            Some(format!("{kind} {id}: in phase {phase}, {work} {ending}"))
-        }
-        Event::Advanced { to: Phase::Verify, .. } if !now.begin.means.verify => {
-            Some(format!("{kind} {id}: waits for somebody to verify {}", now.first))
-        }
-        Event::Restarted { .. } => {
-            Some(format!("{kind} {id}: the gateway restarted and waits for `continue`"))
-        }
-        _ => now.outcome.map(|outcome| format!("{kind} {id}: {}", outcome.as_str())),
-    }
 }

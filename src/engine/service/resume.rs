@@ -5,7 +5,7 @@ use super::super::SwitchCommand;
 use super::Engine;
 use crate::drivers::Found;
 use crate::model::Pace;
-use crate::procedure::{Event, FoundJob, JobState, Member, Procedure, Ticket};
+use crate::procedure::{Event, FoundJob, JobState, Member, Ticket};
 
 impl Engine {
     /// Puts on record that the gateway restarted, and what became of the commands that ran; those
@@ -36,7 +36,9 @@ impl Engine {
             return;
         }
         for ticket in still {
-            self.watch.output = running_work(&procedure, ticket.number).map(|w| (w, Vec::new()));
+            if let Some(work) = procedure.work_of(ticket.number) {
+                self.watch.outputs.begins(ticket.number, work.clone());
+            }
             self.watch.follow(&self.equipment.runner, ticket);
         }
         self.conduct().await;
@@ -63,7 +65,7 @@ impl Engine {
         let keep: Vec<u64> = self
             .ledger
             .procedure()
-            .map(|procedure| (procedure.id * 10_000..procedure.next_number()).collect())
+            .map(|procedure| (procedure.first_number()..procedure.next_number()).collect())
             .unwrap_or_default();
         let runner = self.equipment.runner.clone();
         self.tasks.spawn_blocking(move || {
@@ -91,11 +93,6 @@ fn ticket(job: &crate::procedure::Job) -> Option<Ticket> {
         JobState::Running { ticket, .. } => Some(ticket.clone()),
         JobState::Wanted | JobState::Ended { .. } | JobState::Unknown { .. } => None,
     }
-}
-
-fn running_work(procedure: &Procedure, number: u64) -> Option<crate::procedure::Work> {
-    let job = procedure.running().find(|job| ticket(job).is_some_and(|t| t.number == number))?;
-    Some(job.work.clone())
 }
 
 /// How the nodes of the configuration differ from those that the procedure began with.

@@ -41,7 +41,11 @@ impl Look<'_> {
             }
             (Some(wanted), Some(found)) => {
                 let what = format!("the database names version {found}, not {wanted}");
-                let remedy = "see which version the node runs; `retry`, or `rollback`";
+                let remedy = self.by_hand_or(
+                    "see which version the node runs, and restart it with the right one; or \
+                     `rollback`",
+                    "see which version the node runs; `retry`, or `rollback`",
+                );
                 self.object(Objection::new(ObjectionKind::WrongVersion, what, remedy));
             }
             (Some(wanted), None) => self.standing.wait(format!("the version row ({wanted})")),
@@ -54,44 +58,54 @@ impl Look<'_> {
         }
     }
 
-    fn something_changed(&mut self, first: &NodeFacts) {
+    /// What the first node ran before and runs now, and who says so: the operator's command outranks
+    /// the page.
+    fn builds<'a>(
+        &self,
+        first: &'a NodeFacts,
+    ) -> (Option<&'_ String>, Option<&'a String>, &'static str) {
         let before = &self.procedure.begin.before;
-        let (was, is) = match (&before.image, &first.image) {
-            (Some(was), Some(is)) => (Some(was), Some(is)),
+        match (&before.image, &first.image) {
+            (Some(was), Some(is)) => (Some(was), Some(is), "build command"),
             (Some(_) | None, None) | (None, Some(_)) => {
-                (before.build.as_ref(), first.build.as_ref())
+                (before.build.as_ref(), first.build.as_ref(), "page")
             }
-        };
+        }
+    }
+
+    fn something_changed(&mut self, first: &NodeFacts) {
+        let (was, is, source) = self.builds(first);
         match (was, is) {
             (Some(was), Some(is)) if was == is => {
                 let what = format!("{} runs the same build as before ({is})", first.id);
-                let remedy = "see whether the update really changed the version; `retry`, `rollback`, \
-                              or `waive` this with your reason";
+                let remedy = self.by_hand_or(
+                    "see whether the update really changed the version, and restart the node; or \
+                     `rollback`, or `waive` this with your reason",
+                    "see whether the update really changed the version; `retry`, `rollback`, or \
+                     `waive` this with your reason",
+                );
                 self.object(Objection::new(ObjectionKind::NothingChanged, what, remedy));
             }
             (Some(was), Some(is)) => {
-                self.standing.proven(format!("build {is} (before: {was})"), "page", first.taken);
+                self.standing.proven(format!("build {is} (before: {was})"), source, first.taken);
             }
             (Some(_) | None, None) | (None, Some(_)) => {}
         }
     }
 
     fn build_of_before(&mut self, first: &NodeFacts) {
-        let before = &self.procedure.begin.before;
-        let (was, is) = match (&before.image, &first.image) {
-            (Some(was), Some(is)) => (Some(was), Some(is)),
-            (Some(_) | None, None) | (None, Some(_)) => {
-                (before.build.as_ref(), first.build.as_ref())
-            }
-        };
+        let (was, is, source) = self.builds(first);
         match (was, is) {
             (Some(was), Some(is)) if was != is => {
                 let what = format!("{} runs {is}, and ran {was} before the upgrade", first.id);
-                let remedy = "put the old version in place, then `retry`";
+                let remedy = self.by_hand_or(
+                    "put the old version in place, and restart the node",
+                    "put the old version in place, then `retry`",
+                );
                 self.object(Objection::new(ObjectionKind::WrongBuild, what, remedy));
             }
             (Some(_), Some(is)) => {
-                self.standing.proven(format!("the build of before: {is}"), "page", first.taken);
+                self.standing.proven(format!("the build of before: {is}"), source, first.taken);
             }
             (Some(_) | None, None) | (None, Some(_)) => {}
         }

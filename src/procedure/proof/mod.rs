@@ -80,10 +80,10 @@ pub fn standing(procedure: &Procedure, facts: &Facts) -> Standing {
     let Look { mut standing, .. } = look;
     let (waived, open) = std::mem::take(&mut standing.objections)
         .into_iter()
-        .partition(|objection| objection.waivable && procedure.waived(&objection.id()).is_some());
+        .partition(|objection| procedure.went_over(objection).is_some());
     standing.objections = open;
     for objection in waived {
-        if let Some(waiver) = procedure.waived(&objection.id()) {
+        if let Some(waiver) = procedure.went_over(&objection) {
             let what = format!("waived by {}: {} ({})", waiver.by, objection.detail, waiver.why);
             standing.proven(what, "operator", Some(waiver.at));
         }
@@ -96,9 +96,7 @@ pub(super) fn against_lowering(procedure: &Procedure, facts: &Facts) -> Standing
     let mut look = Look { procedure, facts, standing: Standing::default() };
     look.everywhere();
     look.all_may_serve();
-    let waived =
-        |objection: &Objection| objection.waivable && procedure.waived(&objection.id()).is_some();
-    look.standing.objections.retain(|objection| !waived(objection));
+    look.standing.objections.retain(|objection| procedure.went_over(objection).is_none());
     look.standing
 }
 
@@ -114,7 +112,7 @@ impl<'a> Look<'a> {
     }
 
     fn node(&self, id: &NodeId) -> NodeFacts {
-        self.facts.node(id).cloned().unwrap_or_else(|| NodeFacts::unknown(id.clone()))
+        self.facts.of(id)
     }
 
     fn members(&self) -> impl Iterator<Item = (&'a Member, &'a NodeRecord)> + use<'a> {
@@ -181,7 +179,7 @@ impl<'a> Look<'a> {
             return; // Objected to already.
         }
         if node.course == Course::Down && !node.unproven {
-            return match self.procedure.waived(&format!("not_down:{id}")) {
+            return match self.procedure.waived(ObjectionKind::NotDown, Some(id)) {
                 Some(waiver) => {
                     let what = format!("{id} counts as down by {}: {}", waiver.by, waiver.why);
                     self.standing.proven(what, "operator", Some(waiver.at));
@@ -280,13 +278,20 @@ impl<'a> Look<'a> {
             (Kind::Maintenance, Phase::Narrow | Phase::Stop | Phase::Work | Phase::Verify) => {
                 "look at its log and bring it up; `change-keep` keeps another node"
             }
-            (_, Phase::StartFirst | Phase::Verify) => {
+            (_, Phase::Verify) => {
+                "look at its log and bring it up; `change-first` starts another node first, \
+                 `rollback` goes back"
+            }
+            (_, Phase::StartFirst) => self.by_hand_or(
+                "look at its log and start it again; `change-first` takes another node first, \
+                 `rollback` goes back",
                 "look at its log; `retry` starts it again, `change-first` starts another node \
-                 first, `rollback` goes back"
-            }
-            (_, Phase::StartOthers) => {
-                "look at its log; `retry` starts it again, `exclude` goes on without it"
-            }
+                 first, `rollback` goes back",
+            ),
+            (_, Phase::StartOthers) => self.by_hand_or(
+                "look at its log and start it again; `exclude` goes on without it",
+                "look at its log; `retry` starts it again, `exclude` goes on without it",
+            ),
             (
                 _,
                 Phase::Raise
@@ -301,6 +306,11 @@ impl<'a> Look<'a> {
                 | Phase::Done,
             ) => "look at its log and bring it up; `exclude` goes on without one of the others",
         }
+    }
+
+    /// Words for a phase without commands, where there is nothing to `retry`; and for others.
+    const fn by_hand_or(&self, by_hand: &'static str, command: &'static str) -> &'static str {
+        if self.procedure.jobs.is_empty() { by_hand } else { command }
     }
 
     fn restarted(&mut self, node: &NodeRecord) {
@@ -370,7 +380,8 @@ impl<'a> Look<'a> {
             return self.object(Objection::new(ObjectionKind::MixedBuilds, what, remedy));
         }
         if let Some(build) = builds.first() {
-            self.standing.proven(format!("one build on all nodes: {build}"), "page", None);
+            let source = if by_image { "build command" } else { "page" };
+            self.standing.proven(format!("one build on all nodes: {build}"), source, None);
         }
     }
 

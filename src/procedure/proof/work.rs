@@ -1,13 +1,17 @@
 //! What came of a phase's work: the backup, and the commands.
 
 use super::Look;
-use crate::procedure::{Job, JobState, Objection, ObjectionKind, Phase, Work};
+use crate::procedure::{Flaw, Job, JobState, Objection, ObjectionKind, Phase, Work};
 
 impl Look<'_> {
     pub(super) fn backed_up(&mut self) {
         let procedure = self.procedure;
         for flaw in &procedure.flaws {
-            let remedy = "look at the command's output; `retry` backs up again";
+            let remedy = if procedure.is_by_hand() {
+                "back up to that path, then `retry` measures it again"
+            } else {
+                "look at the command's output; `retry` backs up again"
+            };
             self.object(Objection::new(ObjectionKind::BackupFlawed, flaw.to_string(), remedy));
         }
         if let (Some(free), Some(last)) =
@@ -20,7 +24,9 @@ impl Look<'_> {
             self.object(Objection::new(ObjectionKind::LittleSpace, what, remedy));
         }
         let Some(backup) = &procedure.backup else {
-            if !self.backup_is_under_way() || procedure.waived("no_backup").is_some() {
+            if !self.backup_is_under_way()
+                || procedure.waived(ObjectionKind::NoBackup, None).is_some()
+            {
                 let what = "there is no proven backup";
                 let remedy = "back up, then `retry` (or `continue` where you do it by hand); without \
                               one there is no rollback: `waive` only with a reason that you can defend";
@@ -52,9 +58,7 @@ impl Look<'_> {
 
     /// The commands of this phase.
     pub(super) fn jobs(&mut self) {
-        let open = |objection: &Objection| {
-            !objection.waivable || self.procedure.waived(&objection.id()).is_none()
-        };
+        let open = |objection: &Objection| self.procedure.went_over(objection).is_none();
         let nodes_say =
             self.standing.waiting_for.is_empty() && !self.standing.objections.iter().any(open);
         for job in &self.procedure.jobs {
@@ -93,13 +97,32 @@ impl Look<'_> {
             && matches!(job.work, Work::Measure | Work::VerifyBackup)
     }
 
+    fn looks_at_known_backup(&self, job: &Job) -> bool {
+        let measured_anew = job.work == Work::Measure && self.procedure.phase == Phase::Restore;
+        measured_anew || job.work == Work::Rehash
+    }
+
+    /// Everything is stopped, and only a restore leads on: what lies there may be taken on the
+    /// operator's word, where anything does.
+    fn nothing_to_restore(&self, what: String) -> Objection {
+        let differs = |flaw: &Flaw| matches!(flaw, Flaw::Changed { .. });
+        let waivable = self.procedure.flaws.iter().all(differs);
+        let remedy = if waivable {
+            "find the backup that was made and put it back, then `retry`; or `waive` this with your \
+             reason: what lies there now is restored instead"
+        } else {
+            "find the backup that was made, or another one of the same version, and put it there; \
+             then `retry`"
+        };
+        Objection { waivable, ..Objection::new(ObjectionKind::BackupChanged, what, remedy) }
+    }
+
     fn failure(&self, job: &Job, what: &str) -> Objection {
-        if job.work == Work::Rehash {
+        if self.looks_at_known_backup(job) {
             let flaws = self.procedure.flaws.iter().map(ToString::to_string);
             let what = flaws.collect::<Vec<_>>().join("; ");
             if self.procedure.phase == Phase::Restore {
-                let remedy = "find the backup that was made and put it back, then `retry`";
-                return Objection::new(ObjectionKind::BackupChanged, what, remedy);
+                return self.nothing_to_restore(what);
             }
             // On the way on nothing but the way back rests on it.
             let remedy = "find the backup that was made and put it back, then `retry`; or `waive` this \

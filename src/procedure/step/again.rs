@@ -2,14 +2,16 @@
 
 use super::is_stop;
 use crate::model::{NodeId, Timestamp};
-use crate::procedure::{Course, Job, JobState, Kind, NodeRecord, Phase, Procedure, Road, Work};
+use crate::procedure::{
+    Course, Job, JobState, Kind, NodeRecord, ObjectionKind, Phase, Procedure, Road, Work,
+};
 
 impl Procedure {
     pub(super) fn change_first(&mut self, node: &NodeId, at: Timestamp) {
         let old = std::mem::replace(&mut self.first, node.clone());
         self.hold = None;
         // Those were about the other one.
-        self.forget_waivers(&["nothing_changed", "plugins_lost"]);
+        self.forget_waivers(&[ObjectionKind::NothingChanged, ObjectionKind::PluginsLost]);
         self.enter(Phase::StartFirst, at);
         let mut jobs = self.stops_of([&old].into_iter());
         if jobs.is_empty()

@@ -4,8 +4,8 @@ mod again;
 mod resume;
 
 use super::{
-    Artefact, Backup, Choice, Course, Ending, Event, Flaw, FoundJob, Hold, Job, JobState, Phase,
-    Procedure, Road, Said, Ticket, Waiver, Work,
+    Artefact, Backup, Choice, Course, Ending, Event, Flaw, FoundJob, Hold, Job, JobState,
+    ObjectionKind, Phase, Procedure, Road, Said, Ticket, Waiver, Work,
 };
 use crate::model::{Mode, NodeId, Timestamp};
 
@@ -35,13 +35,13 @@ pub fn step(
     let mut next = before.clone();
     match event {
         Event::Said(said) => {
-            next.said(said, at)?;
+            next.said(said, at);
             next.stamp = seq;
         }
         Event::NodeDown { node, how: _ } => {
             next.node_down(node, at);
             // It is proven now.
-            next.forget_waivers(&[&format!("not_down:{node}")]);
+            next.forget_waiver(ObjectionKind::NotDown, node);
         }
         Event::NodeCameBack { node, what: _ } => {
             next.came_back(node);
@@ -85,7 +85,7 @@ pub fn step(
 }
 
 impl Procedure {
-    fn said(&mut self, said: &Said, at: Timestamp) -> Result<(), Misplaced> {
+    fn said(&mut self, said: &Said, at: Timestamp) {
         match &said.choice {
             Choice::Continue if self.hold.is_some() => self.hold = None,
             Choice::Continue => self.go_on(),
@@ -109,7 +109,6 @@ impl Procedure {
             Choice::StopAgain => self.stop_again(at),
             Choice::Adopt => self.adopt(at),
         }
-        Ok(())
     }
 
     /// The operator's part of this phase is done; what was measured before that counts no more.
@@ -133,11 +132,11 @@ impl Procedure {
         self.hold = None;
         // What was gone over is found out anew.
         self.forget_waivers(&[
-            "command_failed",
-            "no_backup",
-            "much_smaller",
-            "nothing_changed",
-            "plugins_lost",
+            ObjectionKind::CommandFailed,
+            ObjectionKind::NoBackup,
+            ObjectionKind::MuchSmaller,
+            ObjectionKind::NothingChanged,
+            ObjectionKind::PluginsLost,
         ]);
         if self.phase == Phase::BackUp {
             self.void_backup();
@@ -146,7 +145,10 @@ impl Procedure {
         if self.start_again() {
             return self.flaws.clear();
         }
-        if self.phase == Phase::Restore || self.jobs.iter().all(Job::has_succeeded) {
+        if self.phase == Phase::Restore {
+            return self.restore_again();
+        }
+        if self.jobs.iter().all(Job::has_succeeded) {
             return self.renew_jobs();
         }
         self.flaws.clear();
@@ -199,9 +201,9 @@ impl Procedure {
         self.road = road;
         self.hold = None;
         // What was gone over on the way out says nothing about the way back.
-        self.waivers.retain(|waiver| {
-            ["no_backup", "much_smaller", "little_space"].contains(&waiver.objection.as_str())
-        });
+        let of_backup =
+            [ObjectionKind::NoBackup, ObjectionKind::MuchSmaller, ObjectionKind::LittleSpace];
+        self.waivers.retain(|waiver| waiver.kind().is_some_and(|kind| of_backup.contains(&kind)));
         let first = self.kind().phases(road).first().copied().unwrap_or(Phase::Done);
         if first == Phase::Done {
             return self.enter(Phase::Done, at);
@@ -209,29 +211,57 @@ impl Procedure {
         self.enter(first, at);
     }
 
-    fn waive(&mut self, objection: &str, said: &Said, at: Timestamp) {
-        let why = said.why.clone().unwrap_or_default();
-        let (objection, by) = (objection.to_owned(), said.by.clone());
-        if let Some(node) = objection.strip_prefix("not_down:").and_then(|id| id.parse().ok()) {
+    fn waive(&mut self, id: &str, said: &Said, at: Timestamp) {
+        match ObjectionKind::named(id) {
             // From here on it counts as down, so that its restart can be seen.
-            self.node_down(&node, at);
+            Some((ObjectionKind::NotDown, Some(node))) => self.node_down(&node, at),
+            Some((ObjectionKind::NotReady, Some(node)))
+                if self.record(&node).is_some_and(|record| record.course == Course::Down) =>
+            {
+                // Nothing else will ever tell that it was started.
+                self.set_course(&node, Course::Started);
+            }
+            Some((ObjectionKind::BackupChanged, _)) if self.phase == Phase::Restore => {
+                self.take_as_backup();
+            }
+            Some((ObjectionKind::BackupChanged, _)) => {
+                self.backup = None;
+                self.flaws.clear();
+                self.jobs.retain(|job| job.work != Work::Rehash);
+            }
+            Some((ObjectionKind::NoBackup, _)) => {
+                self.backup = None;
+                self.jobs.clear();
+            }
+            _ => {}
         }
-        if let Some(node) = objection.strip_prefix("not_ready:").and_then(|id| id.parse().ok())
-            && self.record(&node).is_some_and(|record| record.course == Course::Down)
-        {
-            // Nothing else will ever tell that it was started.
-            self.set_course(&node, Course::Started);
-        }
-        if objection == "backup_changed" {
-            self.backup = None;
-            self.flaws.clear();
-            self.jobs.retain(|job| job.work != Work::Rehash);
-        }
-        if objection == "no_backup" {
-            self.backup = None;
-            self.jobs.clear();
-        }
+        let (objection, by) = (id.to_owned(), said.by.clone());
+        let why = said.why.clone().unwrap_or_default();
         self.waivers.push(Waiver { objection, why, by, at });
+    }
+
+    /// Nothing else leads out of a restore whose backup was lost: what lies in its place now, by the
+    /// operator's word, is measured, verified as a new one is, and restored.
+    fn take_as_backup(&mut self) {
+        self.flaws.clear();
+        let mut jobs = vec![Job::wanted(Work::Measure)];
+        if self.begin.means.verify_backup {
+            jobs.push(Job::wanted(Work::VerifyBackup));
+        }
+        jobs.extend(
+            self.jobs_of(Phase::Restore).into_iter().filter(|job| job.work != Work::Rehash),
+        );
+        self.jobs = jobs;
+    }
+
+    /// From the look at the backup on; what was taken for the backup is one then.
+    fn restore_again(&mut self) {
+        for job in &mut self.jobs {
+            if job.work == Work::Measure && job.has_succeeded() {
+                job.work = Work::Rehash;
+            }
+        }
+        self.renew_jobs();
     }
 
     fn set_course(&mut self, node: &NodeId, course: Course) {
@@ -253,7 +283,7 @@ impl Procedure {
     fn came_back(&mut self, node: &NodeId) {
         self.set_course(node, Course::CameBack);
         self.word = false;
-        self.forget_waivers(&[&format!("not_down:{node}")]);
+        self.forget_waiver(ObjectionKind::NotDown, node);
         if self.rests_on_new_backup() {
             self.void_backup();
         }
@@ -351,12 +381,12 @@ impl Procedure {
         };
         let mut flaws = flaws.to_vec();
         let is_new = job.work == Work::Measure;
-        if is_new {
+        if is_new && phase == Phase::BackUp {
             let old = artefacts.iter().filter(|artefact| artefact.modified < since);
             flaws.extend(
                 old.map(|old| Flaw::Old { path: old.path.clone(), modified: old.modified }),
             );
-        } else if let Some(known) = &known {
+        } else if let Some(known) = known.as_ref().filter(|_| !is_new) {
             flaws.extend(changed(&known.artefacts, artefacts));
         }
         let ending = Ending::Exited(i32::from(!flaws.is_empty()));
@@ -364,8 +394,11 @@ impl Procedure {
         // A second look makes no backup of what was given up meanwhile.
         if flaws.is_empty() && (is_new || known.is_some()) {
             self.backup = Some(Backup { artefacts: artefacts.to_vec(), at });
-        } else if is_new {
+        } else if is_new && phase == Phase::BackUp {
             (self.backup, self.word) = (None, false);
+        }
+        if !flaws.is_empty() {
+            self.forget_waivers(&[ObjectionKind::BackupChanged]);
         }
         self.flaws = flaws;
         Ok(())

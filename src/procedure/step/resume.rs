@@ -2,7 +2,7 @@
 
 use crate::model::Timestamp;
 use crate::procedure::{
-    Course, Ending, FoundJob, Hold, Job, JobState, Means, Phase, Procedure, Work,
+    Course, Ending, FoundJob, Hold, Job, JobState, Means, ObjectionKind, Phase, Procedure, Work,
 };
 
 impl Procedure {
@@ -19,7 +19,7 @@ impl Procedure {
             node.unproven = node.course == Course::Down;
         }
         // The operator saw it then; whoever resumes sees for themselves.
-        self.waivers.retain(|waiver| !waiver.objection.starts_with("not_down:"));
+        self.forget_waivers(&[ObjectionKind::NotDown]);
         let rests_on_it = self.backup.is_some() && self.phase != Phase::Lower;
         if rests_on_it && !self.jobs.iter().any(|job| job.work == Work::Rehash) {
             self.jobs.insert(0, Job::wanted(Work::Rehash));

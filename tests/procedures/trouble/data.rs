@@ -149,10 +149,42 @@ fn a_backup_that_was_changed_is_not_restored_until_the_true_one_is_put_back() {
     world.says("rollback", &json!({}));
     world.go_on_to("restore");
     world.told("backup_changed", "put it back");
+    fs::remove_file(&backup).expect("it was there");
+    world.says("retry", &json!({}));
+    world.told("backup_changed", "put it there");
     world.refused("waive", &json!({"objection": "backup_changed", "why": "x"}), "backup_changed");
     assert_eq!(world.ran("data restore"), 0);
     fs::copy(&aside, &backup).expect("copied");
     world.says("retry", &json!({}));
+    world.go_on_to("done");
+    world.ends("rolled_back");
+    assert_eq!(world.ran("data restore"), 1);
+    assert!(world.read("database").contains("2.2.15"));
+}
+
+#[test]
+fn where_the_backup_is_lost_another_one_is_restored_on_an_operators_word() {
+    let mut world = World::started(&Wish::default());
+    world.upgrade_to("verify");
+    let backup = world.backup();
+    let true_one = fs::read(&backup).expect("it is there");
+    let mut broken = true_one.clone();
+    broken.fill(b'x');
+    fs::write(&backup, broken).expect("as long as it was");
+    world.says("rollback", &json!({}));
+    world.go_on_to("restore");
+    let other = json!({"objection": "backup_changed", "why": "the nightly one"});
+    world.told("backup_changed", "`waive` this");
+    // What is no backup is not restored on anybody's word.
+    world.says("waive", &other);
+    world.told("command_failed", "`retry` runs it again");
+    let mut nightly = true_one;
+    nightly.push(b'\n');
+    fs::write(&backup, nightly).expect("written");
+    world.says("retry", &json!({}));
+    world.told("backup_changed", "`waive` this");
+    assert_eq!(world.ran("data restore"), 0);
+    world.says("waive", &other);
     world.go_on_to("done");
     world.ends("rolled_back");
     assert_eq!(world.ran("data restore"), 1);
