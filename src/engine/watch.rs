@@ -13,9 +13,10 @@ use super::alarms::Obstacles;
 use super::equipment::{ASK_BUILD_EVERY, ASK_BUILD_IDLE, ASK_STATUS_EVERY, Equipment};
 use super::outputs::Outputs;
 use crate::clock;
+use crate::config::NodeConfig;
 use crate::drivers::{self, Order, Outcome, Runner, artefact, parse_status};
-use crate::model::NodeId;
 use crate::model::limits::{COMMAND_OUTPUT_BYTES_SHOWN, COMMAND_OUTPUT_LINES, LOG_LINES};
+use crate::model::{NodeId, Timestamp};
 use crate::procedure::{Artefact, Flaw, NodeStatus, Procedure, Reported, Ticket};
 
 /// What a task found out.
@@ -50,11 +51,16 @@ const NOTIFICATIONS_MAX: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Asked {
+    Node(AskedOfNode),
+    Space,
+    Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum AskedOfNode {
     Status,
     Image,
     Logs,
-    Space,
-    Output,
 }
 
 /// What is known, and what is being asked.
@@ -72,8 +78,8 @@ pub(super) struct Watch {
     told: (u64, u64),
     /// When each was asked last, and whether its answer is still to come.
     asked: BTreeMap<(Asked, Option<NodeId>), (Instant, bool)>,
-    /// When all were asked what they run, outside a procedure.
-    images_asked: Option<Instant>,
+    /// When each was asked what it runs, outside a procedure.
+    images_asked: BTreeMap<NodeId, Timestamp>,
     findings: mpsc::Sender<Finding>,
     tasks: TaskTracker,
     asks: Arc<Semaphore>,
@@ -92,7 +98,7 @@ impl Watch {
             obstacles: Obstacles::default(),
             told: (0, 0),
             asked: BTreeMap::new(),
-            images_asked: None,
+            images_asked: BTreeMap::new(),
             findings,
             tasks,
             asks: Arc::new(Semaphore::new(ASKS_MAX)),
@@ -115,10 +121,10 @@ impl Watch {
             let own = equipment.of_node(&member.id);
             let status = own.and_then(|own| own.status.as_ref());
             let status = equipment.ask(status, &member.id, procedure);
-            self.ask_node(Asked::Status, &member.id, status, &equipment.runner);
+            self.ask_node(AskedOfNode::Status, &member.id, status, &equipment.runner);
             let build = own.and_then(|own| own.build.as_ref());
             let build = equipment.ask(build, &member.id, procedure);
-            self.ask_node(Asked::Image, &member.id, build, &equipment.runner);
+            self.ask_node(AskedOfNode::Image, &member.id, build, &equipment.runner);
         }
         // From the stop on, so that it is known before the backup may begin.
         if let crate::procedure::Phase::Stop | crate::procedure::Phase::BackUp = procedure.phase {
@@ -135,37 +141,37 @@ impl Watch {
         }
     }
 
-    /// Asks, now and then, what the nodes run while no procedure does.
-    pub(super) fn ask_images(&mut self, equipment: &Equipment) {
-        if self.images_asked.is_some_and(|at| at.elapsed() < ASK_BUILD_IDLE) {
+    /// Asks, now and then, what a node runs while no procedure does; and at once when it has become
+    /// ready, at `since`.
+    pub(super) fn ask_image(&mut self, equipment: &Equipment, node: &NodeConfig, since: Timestamp) {
+        let now = clock::now();
+        let asked = self.images_asked.get(&node.id);
+        if asked.is_some_and(|at| since < *at && now.since(*at) < ASK_BUILD_IDLE) {
             return;
         }
-        self.images_asked = Some(Instant::now());
-        for node in &equipment.nodes {
-            let order = equipment.build_of(node);
-            self.ask_node(Asked::Image, &node.id, order, &equipment.runner);
+        let order = equipment.build_of(node);
+        if self.ask_node(AskedOfNode::Image, &node.id, order, &equipment.runner) {
+            self.images_asked.insert(node.id.clone(), now);
         }
     }
 
     /// The node is down. An answer that is under way was asked for before.
     pub(super) fn forget_image(&mut self, node: &NodeId) {
-        if self.images.remove(node).is_some() {
-            self.images_asked = None;
-        }
+        self.images.remove(node);
     }
 
     /// Asks for the last lines of a node's log.
     pub(super) fn ask_logs(&mut self, equipment: &Equipment, node: &NodeId, of: &Procedure) {
         let logs = equipment.of_node(node).and_then(|own| own.logs.as_ref());
         let order = equipment.ask(logs, node, of);
-        self.ask_node(Asked::Logs, node, order, &equipment.runner);
+        self.ask_node(AskedOfNode::Logs, node, order, &equipment.runner);
     }
 
     /// Is it to be asked now? Notes that it is.
     fn is_due(&mut self, what: Asked, node: Option<&NodeId>) -> bool {
         let every = match what {
-            Asked::Status | Asked::Space | Asked::Logs => ASK_STATUS_EVERY,
-            Asked::Image => ASK_BUILD_EVERY,
+            Asked::Node(AskedOfNode::Status | AskedOfNode::Logs) | Asked::Space => ASK_STATUS_EVERY,
+            Asked::Node(AskedOfNode::Image) => ASK_BUILD_EVERY,
             Asked::Output => ASK_STATUS_EVERY / 4,
         };
         let key = (what, node.cloned());
@@ -177,10 +183,17 @@ impl Watch {
         true
     }
 
-    fn ask_node(&mut self, what: Asked, node: &NodeId, order: Option<Order>, runner: &Runner) {
-        let Some(order) = order else { return };
-        if !self.is_due(what, Some(node)) {
-            return;
+    /// Asks in the background; `false` where there is no command for it, or its turn has not come.
+    fn ask_node(
+        &mut self,
+        what: AskedOfNode,
+        node: &NodeId,
+        order: Option<Order>,
+        runner: &Runner,
+    ) -> bool {
+        let Some(order) = order else { return false };
+        if !self.is_due(Asked::Node(what), Some(node)) {
+            return false;
         }
         let (node, runner) = (node.clone(), runner.clone());
         let (findings, asks) = (self.findings.clone(), self.asks.clone());
@@ -191,12 +204,12 @@ impl Watch {
             let at = clock::now();
             let answer = runner.quick(&order).await;
             let finding = match what {
-                Asked::Image => Finding::Image(node, image(answer.as_ref().ok())),
-                Asked::Logs => Finding::Logs(
+                AskedOfNode::Image => Finding::Image(node, image(answer.as_ref().ok())),
+                AskedOfNode::Logs => Finding::Logs(
                     node,
                     answer.map_or_else(|e| vec![e.to_string()], |a| a.last_lines(LOG_LINES)),
                 ),
-                Asked::Status | Asked::Space | Asked::Output => {
+                AskedOfNode::Status => {
                     let status = answer.map_or_else(
                         |error| NodeStatus::Unknown(error.to_string()),
                         |answer| parse_status(&answer),
@@ -207,6 +220,7 @@ impl Watch {
             // The engine ends before its tasks do.
             let _ = findings.send(finding).await;
         });
+        true
     }
 
     fn ask_space(&mut self, place: PathBuf) {
@@ -294,18 +308,18 @@ impl Watch {
     pub(super) fn take(&mut self, finding: Finding) -> Vec<String> {
         match finding {
             Finding::Status(node, reported) => {
-                self.answered(Asked::Status, Some(&node));
+                self.answered(Asked::Node(AskedOfNode::Status), Some(&node));
                 self.statuses.insert(node, reported);
             }
             Finding::Image(node, image) => {
-                self.answered(Asked::Image, Some(&node));
+                self.answered(Asked::Node(AskedOfNode::Image), Some(&node));
                 match image {
                     Some(image) => self.images.insert(node, image),
                     None => self.images.remove(&node),
                 };
             }
             Finding::Logs(node, lines) => {
-                self.answered(Asked::Logs, Some(&node));
+                self.answered(Asked::Node(AskedOfNode::Logs), Some(&node));
                 self.logs.insert(node, lines);
             }
             Finding::Space(free) => {

@@ -158,7 +158,7 @@ impl Engine {
         objections
     }
 
-    fn known(&self, node: &NodeId) -> Option<NodeEvidence> {
+    pub(super) fn known(&self, node: &NodeId) -> Option<NodeEvidence> {
         let index = self.nodes.iter().position(|other| other.id == *node)?;
         Some(self.evidence.node(NodeIndex(index)))
     }

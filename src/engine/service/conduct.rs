@@ -45,9 +45,8 @@ impl Engine {
             return;
         }
         if self.running_procedure().is_none() {
-            // What runs before an upgrade must be known when it begins.
             self.forget_images();
-            return self.watch.ask_images(&self.equipment);
+            return self.ask_images();
         }
         for _ in 0..EVENTS_PER_LOOK {
             let Some(procedure) = self.running_procedure() else { break };
@@ -66,6 +65,16 @@ impl Engine {
             }
         }
         self.show_procedure();
+    }
+
+    /// What runs before an upgrade must be known when it begins.
+    fn ask_images(&mut self) {
+        for node in &self.equipment.nodes {
+            let ready = self.known(&node.id).filter(|known| known.state == NodeState::Ready);
+            if let Some(known) = ready {
+                self.watch.ask_image(&self.equipment, node, known.since);
+            }
+        }
     }
 
     /// What a node ran before it was down says nothing of what it runs now.

@@ -17,6 +17,20 @@ fn a_second_begin_is_refused_and_told_how_to_go_on() {
 }
 
 #[test]
+fn a_raised_bridge_is_not_opened_by_a_begin() {
+    let world = World::started(&Wish::default());
+    assert_eq!(world.put_mode(&json!({"kind": "maintenance"})).status, 200);
+    let answer = world.begin(&json!({"kind": "maintenance", "keep": "n1"}));
+    assert_eq!(answer.status, 409, "{:#}", answer.body);
+    let told = answer.body["objections"].to_string();
+    assert!(told.contains("would open it to n1") && told.contains("`mode single n1`"), "{told}");
+    assert_eq!((world.mode().as_str(), world.procedure().is_null()), ("maintenance", true));
+    let plan = world.call("GET", "/v1/plan?procedure=upgrade&to=2.3.0", "", None);
+    let warnings = plan.expect("it answers").body["warnings"].to_string();
+    assert!(warnings.contains("opens the cluster"), "{warnings}");
+}
+
+#[test]
 fn a_late_confirm_of_another_operator_is_told_what_changed() {
     let mut world = World::started(&Wish::default());
     world.upgrade_to("verify");

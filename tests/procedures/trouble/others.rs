@@ -87,6 +87,33 @@ fn mixed_builds_are_never_lowered_over() {
 }
 
 #[test]
+fn outside_a_procedure_the_build_command_outranks_the_page_too() {
+    let mut world = World::new(&Wish { running: false, ..Wish::default() });
+    for k in 1..=2 {
+        // A page that both have, whatever they run.
+        world.put(&format!("n{k}.options"), "--build 0badbeef");
+        world.start_node(k);
+    }
+    world.start_gateway(&[]);
+    world.node_is("n1", "ready");
+    world.node_is("n2", "ready");
+    assert_eq!(world.put_mode(&json!({"kind": "maintenance"})).status, 200);
+    world.stop_node(2);
+    world.node_is("n2", "down");
+    world.put("n2.version", "2.3.0");
+    world.start_node(2);
+    world.node_is("n2", "ready");
+    world.wait_until("it is refused by what the command says", |world| {
+        let answer = world.put_mode(&json!({"kind": "cluster"}));
+        let named = answer.body.to_string();
+        // Not known yet: raised again.
+        world.put_mode(&json!({"kind": "maintenance"}));
+        let refused = answer.status == 409 && named.contains("mixed_builds");
+        refused && named.contains("n1 2.2.15") && named.contains("n2 2.3.0")
+    });
+}
+
+#[test]
 fn the_build_command_outranks_the_page_where_builds_are_compared() {
     let mut world = World::started(&Wish::default());
     world.upgrade_to("verify");
