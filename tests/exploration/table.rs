@@ -55,7 +55,9 @@ fn text(met: &Met) -> String {
     for kind in ObjectionKind::ALL {
         let waived = match kind {
             ObjectionKind::CommandFailed => "the verify command's only",
-            ObjectionKind::BackupChanged => "not while restoring; with it goes the way back",
+            ObjectionKind::BackupChanged => {
+                "yes; with it goes the way back. While restoring: another one at its path is taken"
+            }
             ObjectionKind::NotDown => "where nothing shows that it runs",
             ObjectionKind::NotReady => "of a node without an address only",
             _ if kind.may_be_waived() => "yes, with a reason",
