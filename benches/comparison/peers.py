@@ -179,6 +179,18 @@ def haproxy_raised(setup):
 
 
 def drawspan(name, binary, port, setup):
+    config = drawspan_config(name, port, setup)
+    stdout = open(setup.access_log, "ab") if setup.access_log else None
+    try:
+        argv = [binary, "run", "--config", config]
+        return Owned(name, argv, setup.cpu, setup.folder, stdout)
+    finally:
+        if stdout:
+            stdout.close()
+
+
+def drawspan_config(name, port, setup, more=""):
+    """Writes the configuration; `more` are sections of it."""
     nodes = "\n".join(
         f'[[nodes]]\nid = "{node}"\naddress = "http://{address}"\n'
         for node, address in zip(NODES, setup.nodes))
@@ -191,15 +203,8 @@ initial_mode = "{'maintenance' if setup.case.raised else 'cluster'}"
 path = "{setup.folder}/{name}.sock"
 [log]
 access = "{'stdout' if setup.access_log else 'off'}"
-{nodes}"""
-    config = write(setup, f"{name}.toml", text)
-    stdout = open(setup.access_log, "ab") if setup.access_log else None
-    try:
-        argv = [binary, "run", "--config", config]
-        return Owned(name, argv, setup.cpu, setup.folder, stdout)
-    finally:
-        if stdout:
-            stdout.close()
+{more}{nodes}"""
+    return write(setup, f"{name}.toml", text)
 
 
 def write(setup, name, content):
