@@ -145,7 +145,9 @@ impl Moves<'_> {
             Effect::Run(work) => {
                 let number = procedure.next_number();
                 let ticket = Ticket { number, pid: 1, started: 1, boot: "b".to_owned() };
-                self.after(&Event::JobBegins { work: work.clone(), ticket })
+                let world = self.after(&Event::JobBegins { work: work.clone(), ticket });
+                assert_ne!(world.procedure.next_number(), number, "h: two commands share a number");
+                world
             }
         };
         world.void &= !matches!(&effect, Effect::Run(Work::Backup));

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use drawspan::model::{Mode, NodeRole, NodeState, Timestamp};
 use drawspan::procedure::{
     Choice, Course, Effect, Event, Facts, FoundJob, Hold, Job, JobState, Kind, NodeFacts,
-    NodeStatus, Outcome, Phase, Procedure, Road, Work, digest, wanted,
+    NodeRecord, NodeStatus, Outcome, Phase, Procedure, Road, Work, digest, wanted,
 };
 
 use super::facts::{Seen, View};
@@ -57,6 +57,32 @@ pub fn of_change(before: &World, after: &World, cause: &Cause) {
         assert!(!after.nodes.iter().any(|node| new(node.now)), "f: given up on the new version");
     }
     begun_once(was, is, cause);
+    proven_anew(was, is, cause);
+}
+
+/// What was proven, or gone over, before a backup begins anew, or before a restart, is not any more.
+fn proven_anew(was: &Procedure, is: &Procedure, cause: &Cause) {
+    let retried = matches!(cause, Cause::Chose(_, Choice::Retry));
+    if is.phase == Phase::BackUp && (retried || was.phase != Phase::BackUp) {
+        assert!(is.backup.is_none(), "b: the backup of before counts");
+        assert!(!waived(is, "no_backup"), "b: a reason of before counts");
+    }
+    let looks = is.jobs.iter().find(|job| job.work == Work::Rehash);
+    let came_back = matches!(cause, Cause::Digested(_, Event::NodeCameBack { .. }));
+    let rests = was.road == Road::Forward && was.touched.is_none();
+    assert!(!came_back || !rests || is.backup.is_none(), "b: a backup of before a node came back");
+    if is.phase == Phase::Restore && retried {
+        let anew = looks.is_some_and(|job| job.state == JobState::Wanted);
+        assert!(anew, "f: restored again without a look at the backup");
+    }
+    if let Cause::Crashed(_) = cause {
+        let old = |node: &NodeRecord| node.course == Course::Down && !node.unproven;
+        assert!(!is.nodes.iter().any(old), "d: down by what was seen before the restart");
+        let word = is.waivers.iter().find(|waiver| waiver.objection.starts_with("not_down:"));
+        assert!(word.is_none(), "d: down by a word of before the restart");
+        let rests = is.backup.is_some() && is.phase != Phase::Lower;
+        assert!(!rests || looks.is_some(), "d: nobody looks at the backup again");
+    }
 }
 
 fn closed_stays_closed(before: &World, after: &World) {
@@ -129,6 +155,9 @@ pub fn of_digest(world: &World, view: View, facts: &Facts, event: Option<&Event>
     if procedure.hold.is_some() {
         assert!(!matches!(event, Some(Event::Advanced { .. })), "d: it went on while held");
     }
+    if let Some(Event::Advanced { .. }) = event {
+        goes_on(world, facts);
+    }
     let Some(blind) = blind(world, view, facts) else { return };
     let told = digest(procedure, &blind);
     match event {
@@ -143,6 +172,34 @@ pub fn of_digest(world: &World, view: View, facts: &Facts, event: Option<&Event>
         }
         None => {}
     }
+}
+
+/// Nothing follows a phase whose commands did not succeed, or whose first node is not the wanted one.
+fn goes_on(world: &World, facts: &Facts) {
+    let procedure = &world.procedure;
+    for job in procedure.jobs.iter().filter(|job| !job.work.is_proven_by_nodes()) {
+        let over = job.work == Work::Verify && waived(procedure, "command_failed");
+        assert!(job.has_succeeded() || over, "b: on without {}", job.work);
+    }
+    if procedure.phase == Phase::BackUp {
+        let proven = procedure.backup.is_some() || waived(procedure, "no_backup");
+        assert!(proven, "b: on without a backup");
+    }
+    if procedure.phase != Phase::Verify || procedure.kind() != Kind::Upgrade {
+        return;
+    }
+    let first = facts.node(&procedure.first).expect("facts of each node");
+    let old = first.build.as_deref().map(|build| build == Version::Old.as_str());
+    match procedure.road {
+        Road::Back => assert_ne!(old, Some(false), "c: verified on another build than before"),
+        Road::Forward => {
+            let over = waived(procedure, "nothing_changed");
+            assert!(old != Some(true) || over, "c: verified on the old build");
+        }
+        Road::Abort => panic!("c: an abort has nothing to verify"),
+    }
+    let lost = first.plugins.as_ref().is_some_and(Vec::is_empty);
+    assert!(!lost || waived(procedure, "plugins_lost"), "c: verified without its plugins");
 }
 
 fn is_progress(event: &Event) -> bool {
@@ -210,6 +267,9 @@ pub fn of_effect(setup: &Setup, world: &World, view: View, facts: &Facts, effect
     if procedure.hold.is_some() {
         assert_eq!(*effect, Effect::Run(Work::Rehash), "d: {effect:?} while held");
     }
+    if let Effect::Switch(mode) = effect {
+        assert!(world.leaving.is_none(), "h: mode {mode} is asked for while a switch runs");
+    }
     match effect {
         Effect::Switch(Mode::Cluster) => lowers(setup, world, view, facts),
         Effect::Switch(Mode::Single(kept)) => {
@@ -217,13 +277,30 @@ pub fn of_effect(setup: &Setup, world: &World, view: View, facts: &Facts, effect
             assert!(is_ready(facts, facts.node(kept)), "c: narrowed to {kept}, which is not ready");
         }
         Effect::Switch(Mode::Maintenance) => assert_ne!(procedure.kind(), Kind::Maintenance),
-        Effect::Run(work) => runs(world, facts, work),
+        Effect::Run(work) => {
+            runs(world, facts, work);
+            alone(world, work);
+        }
     }
+}
+
+/// One command at a time, in the mode of its phase; only a stop does not wait for another's end.
+fn alone(world: &World, work: &Work) {
+    let procedure = &world.procedure;
+    assert!(!runs_now(procedure, Some(work)), "h: {work} runs already");
+    if procedure.hold.is_some() {
+        return;
+    }
+    let is_stop = |work: &Work| matches!(work, Work::Stop(_) | Work::StopAll | Work::StopOthers);
+    let beside = procedure.running().find(|job| !is_stop(work) || is_stop(&job.work));
+    assert!(beside.is_none(), "h: {work} beside {beside:?}");
+    assert!(world.leaving.is_none(), "a: {work} while requests are drained");
+    let mode = procedure.mode();
+    assert!(mode.is_none_or(|mode| mode == world.mode), "a: {work} in mode {}", world.mode);
 }
 
 fn runs(world: &World, facts: &Facts, work: &Work) {
     let procedure = &world.procedure;
-    assert!(!runs_now(procedure, Some(work)), "h: {work} runs already");
     let upgrade = procedure.kind() == Kind::Upgrade && procedure.road != Road::Abort;
     let needs_backup = match work {
         Work::Update | Work::Restore | Work::Revert => true,
@@ -241,6 +318,16 @@ fn runs(world: &World, facts: &Facts, work: &Work) {
     assert!(!needs_backup || procedure.backup.is_some() || no_backup, "b: {work}, no backup");
     if *work == Work::Update {
         assert!(!world.void || no_backup, "b: {work}, and a node came back since the backup");
+        let small = procedure.backup.as_ref().is_some_and(|backup| backup.bytes() < 500);
+        assert!(!small || waived(procedure, "much_smaller"), "b: {work} on half a backup");
+    }
+    if *work == Work::Backup {
+        let little = facts.free_bytes.is_some_and(|free| free < 1_000);
+        assert!(!little || waived(procedure, "little_space"), "b: {work} without space");
+    }
+    if *work == Work::Restore {
+        let look = procedure.jobs.iter().find(|job| job.work == Work::Rehash);
+        assert!(look.is_some_and(Job::has_succeeded), "f: {work} of what nobody looked at");
     }
     if matches!(work, Work::Update | Work::Backup | Work::Restore | Work::Revert) {
         let answers = facts.nodes.iter().find(|node| node.answered == Some(NOW));
@@ -293,7 +380,7 @@ fn lowers(setup: &Setup, world: &World, view: View, facts: &Facts) {
     }
 }
 
-fn must_restart(procedure: &Procedure, record: &drawspan::procedure::NodeRecord) -> bool {
+fn must_restart(procedure: &Procedure, record: &NodeRecord) -> bool {
     match (procedure.road, procedure.kind()) {
         (Road::Abort, _) => matches!(record.course, Course::Down | Course::CameBack),
         (Road::Forward | Road::Back, Kind::Upgrade) => true,
@@ -313,20 +400,37 @@ pub fn of_choice(world: &World, choice: &Choice) {
             let upgrade = procedure.kind() == Kind::Upgrade;
             assert!(!upgrade || !touched, "f: abort on a touched version");
             assert!(!published, "f: abort after the public wrote");
+            if procedure.kind() == Kind::Maintenance {
+                let early = matches!(procedure.phase, Phase::Narrow | Phase::Stop | Phase::Work);
+                assert!(early, "f: abort of work in phase {}", procedure.phase);
+                let kept = world.nodes.iter().find(|node| node.id == procedure.first);
+                let told = kept.is_some_and(|kept| matches!(kept.now, Runs::Up(_)));
+                assert!(!world.worked || !told, "f: abort after the work was done");
+            }
+            assert!(!runs_now(procedure, None), "g: abort beside a command");
         }
         Choice::Rollback => {
             assert!(!published, "f: rollback after the public wrote");
             assert!(procedure.backup.is_some(), "f: rollback without a backup");
+            let lost = |job: &Job| job.work == Work::Rehash && job.has_failed();
+            assert!(!procedure.jobs.iter().any(lost), "f: rollback to a backup that is not there");
+            assert!(!runs_now(procedure, None), "g: rollback beside a command");
         }
         Choice::Retry => assert!(!runs_now(procedure, None), "g: retry of what runs"),
+        Choice::Adopt => {
+            let lost = |job: &Job| {
+                job.work == Work::Restore && matches!(job.state, JobState::Unknown { .. })
+            };
+            assert!(!procedure.jobs.iter().any(lost), "f: half a restore is taken for done");
+        }
+        Choice::ChangeFirst(_) | Choice::ChangeKeep(_) => {
+            assert!(!runs_now(procedure, None), "g: another node beside a command");
+        }
+        Choice::Confirm => assert!(procedure.hold.is_none(), "d: confirmed while held"),
         Choice::Continue
-        | Choice::Confirm
         | Choice::Waive(_)
         | Choice::Exclude(_)
         | Choice::Include(_)
-        | Choice::ChangeFirst(_)
-        | Choice::ChangeKeep(_)
-        | Choice::StopAgain
-        | Choice::Adopt => {}
+        | Choice::StopAgain => {}
     }
 }
