@@ -56,7 +56,7 @@ fn text(met: &Met) -> String {
         let waived = match kind {
             ObjectionKind::CommandFailed => "the verify command's only",
             ObjectionKind::BackupChanged => {
-                "yes; with it goes the way back. While restoring: another one at its path is taken"
+                "yes; the way back goes with it. While restoring, where another one lies in its place"
             }
             ObjectionKind::NotDown => "where nothing shows that it runs",
             ObjectionKind::NotReady => "of a node without an address only",
