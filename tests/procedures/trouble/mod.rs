@@ -6,6 +6,7 @@ mod by_hand;
 mod data;
 mod disk;
 mod first;
+mod left_behind;
 mod others;
 mod stops;
 mod terminal;
