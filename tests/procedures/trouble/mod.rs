@@ -8,6 +8,8 @@ mod disk;
 mod first;
 mod left_behind;
 mod others;
+mod pauses;
+mod refusals;
 mod stops;
 mod terminal;
 mod words;
