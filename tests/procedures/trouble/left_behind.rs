@@ -61,7 +61,9 @@ fn looks_on(world: &mut World) {
         all.lines().filter(|line| line.starts_with("node status n1")).count()
     };
     let until = asked(world) + 2;
-    world.wait_until("it looks on", |world| until <= asked(world));
+    world.wait_until("it looks on, or is over", |world| {
+        until <= asked(world) || !world.procedure()["outcome"].is_null()
+    });
 }
 
 /// The command's first process has ended well, and a writer of its group has not: it runs until that
