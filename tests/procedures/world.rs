@@ -357,9 +357,19 @@ impl Drop for World {
     }
 }
 
+/// Ports that stay free while a node is down: below those that the system gives away by itself, and
+/// apart from those of other tests at the same time.
 fn free_ports(count: usize) -> Vec<u16> {
-    let bind = |_| TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let held: Vec<TcpListener> = (0..count).map(bind).collect();
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    const PORTS: std::ops::Range<u16> = 10_000..32_000;
+    let own = std::process::id() as usize * 64;
+    let bind = |_| {
+        let next = own + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + (next % PORTS.len()) as u16;
+        TcpListener::bind(("127.0.0.1", port)).ok()
+    };
+    let held: Vec<TcpListener> = (0..PORTS.len()).filter_map(bind).take(count).collect();
+    assert_eq!(held.len(), count, "free ports");
     held.iter().map(|l| l.local_addr().expect("bound").port()).collect()
 }
 
