@@ -114,18 +114,10 @@ pub(super) fn render(switch: &SwitchDoc, out: &mut dyn Write) -> io::Result<()> 
             printable(&now.mode.to_string())
         );
     }
-    if !switch.changed {
-        return writeln!(out, "{mode}: nothing to change (revision {})", switch.revision);
-    }
-    // Where nothing was closed, nothing had to drain.
-    let opened = switch.removed.is_empty() && switch.acknowledged == "drained";
-    let acknowledged = if opened { "done".into() } else { printable(&switch.acknowledged) };
-    let revision = switch.revision;
-    writeln!(out, "{mode}: {acknowledged} after {} ms (revision {revision})", switch.took_ms)?;
-    for left in &switch.removed {
-        let (in_flight, cut, tunnels) = (left.in_flight, left.cut, left.tunnels_closed);
-        write!(out, "  {}: {in_flight} requests left, {cut} cut", printable(&left.node))?;
-        writeln!(out, ", {tunnels} tunnels closed, {} abandoned so far", left.abandoned)?;
+    if switch.changed {
+        carried_out(switch, &mode, out)?;
+    } else {
+        writeln!(out, "{mode}: nothing to change (revision {})", switch.revision)?;
     }
     for warning in &switch.warnings {
         writeln!(out, "  warning: {}", printable(warning))?;
@@ -135,6 +127,20 @@ pub(super) fn render(switch: &SwitchDoc, out: &mut dyn Write) -> io::Result<()> 
     }
     if switch.journal != "ok" {
         writeln!(out, "  journal: {}; the mode is held by the marker", printable(&switch.journal))?;
+    }
+    Ok(())
+}
+
+fn carried_out(switch: &SwitchDoc, mode: &str, out: &mut dyn Write) -> io::Result<()> {
+    // Where nothing was closed, nothing had to drain.
+    let opened = switch.removed.is_empty() && switch.acknowledged == "drained";
+    let acknowledged = if opened { "done".into() } else { printable(&switch.acknowledged) };
+    let revision = switch.revision;
+    writeln!(out, "{mode}: {acknowledged} after {} ms (revision {revision})", switch.took_ms)?;
+    for left in &switch.removed {
+        let (in_flight, cut, tunnels) = (left.in_flight, left.cut, left.tunnels_closed);
+        write!(out, "  {}: {in_flight} requests left, {cut} cut", printable(&left.node))?;
+        writeln!(out, ", {tunnels} tunnels closed, {} abandoned so far", left.abandoned)?;
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 mod view;
+mod waiver;
 mod want;
 mod ways_back;
 
@@ -34,7 +35,8 @@ pub use plan::{
     Before, Begin, Bounds, Means, Member, NodeMeans, PhaseLimits, PlannedPhase, planned,
 };
 pub use proof::{Proof, Standing, standing};
-pub use state::{Backup, Course, Excluded, Hold, NodeRecord, Outcome, Procedure, Waiver};
+pub use state::{Backup, Course, Excluded, Hold, NodeRecord, Outcome, Procedure};
 pub use step::{Misplaced, step};
 pub use view::{Offer, View, view};
+pub use waiver::Waiver;
 pub use want::{Effect, wanted};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::Enough;
 use super::{
-    Artefact, Begin, Flaw, Job, JobState, Kind, Member, Objection, ObjectionKind, Phase, Road, Work,
+    Artefact, Begin, Flaw, Job, JobState, Kind, Member, ObjectionKind, Phase, Road, Waiver, Work,
 };
 use crate::model::{Mode, NodeId, NodeRole, Timestamp};
 
@@ -102,26 +102,6 @@ pub enum Hold {
 pub struct Backup {
     pub artefacts: Vec<Artefact>,
     pub at: Timestamp,
-}
-
-/// An objection that an operator went over.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Waiver {
-    /// As [`super::Objection::id`].
-    pub objection: String,
-    pub why: String,
-    pub by: String,
-    pub at: Timestamp,
-}
-
-impl Waiver {
-    pub(super) fn kind(&self) -> Option<ObjectionKind> {
-        ObjectionKind::named(&self.objection).map(|(kind, _)| kind)
-    }
-
-    fn is_of(&self, kind: ObjectionKind, node: Option<&NodeId>) -> bool {
-        self.objection == kind.id(node)
-    }
 }
 
 /// A node that is left out of every table until it is included again.
@@ -300,21 +280,6 @@ impl Procedure {
         }
     }
 
-    /// Does nothing but an operator's word say that it is down?
-    pub(super) fn is_down_by_word(&self, id: &NodeId) -> bool {
-        self.waived(ObjectionKind::NotDown, Some(id)).is_some()
-    }
-
-    pub(super) fn waived(&self, kind: ObjectionKind, node: Option<&NodeId>) -> Option<&Waiver> {
-        self.waivers.iter().find(|waiver| waiver.is_of(kind, node))
-    }
-
-    /// The word that went over this objection, where that is possible at all.
-    pub(super) fn went_over(&self, objection: &Objection) -> Option<&Waiver> {
-        let waiver = self.waived(objection.kind, objection.node.as_ref());
-        waiver.filter(|_| objection.waivable)
-    }
-
     pub fn running(&self) -> impl Iterator<Item = &Job> {
         self.jobs.iter().filter(|job| job.is_running())
     }
@@ -396,15 +361,6 @@ impl Procedure {
         if phase == Phase::Done {
             self.outcome = Some(Outcome::of(self.road));
         }
-    }
-
-    /// Those of these kinds, whatever node they are about.
-    pub(super) fn forget_waivers(&mut self, kinds: &[ObjectionKind]) {
-        self.waivers.retain(|waiver| !waiver.kind().is_some_and(|kind| kinds.contains(&kind)));
-    }
-
-    pub(super) fn forget_waiver(&mut self, kind: ObjectionKind, node: &NodeId) {
-        self.waivers.retain(|waiver| !waiver.is_of(kind, Some(node)));
     }
 
     /// The backup is what it was when it was made: nothing was done since that it would not hold.

@@ -19,7 +19,9 @@ fn a_backup_that_fails_is_run_again_by_retry_and_nothing_is_updated_before() {
     let output = procedure["output"]["lines"].to_string();
     assert!(output.contains("backup was asked to fail"), "{output}");
     assert_eq!(world.ran("data update"), 0);
-    assert!(world.notices().contains("failed with exit code 1"), "{}", world.notices());
+    world.wait_until("somebody is told", |world| {
+        world.notices().contains("failed with exit code 1")
+    });
     world.remove("fail.backup");
     world.says("retry", &json!({}));
     world.ends("completed");

@@ -37,6 +37,9 @@ fn raising_says_that_it_pauses_the_procedure() {
     assert_eq!((answer.status, &answer.body["changed"]), (200, &json!(false)));
     assert!(warns(&answer.body, &format!("upgrade {id} {PAUSED}")), "{:#}", answer.body);
     assert_eq!(world.procedure()["hold"], "paused");
+    let said = raise(&world);
+    assert!(said.contains("nothing to change"), "{said}");
+    assert!(said.contains(&format!("the procedure upgrade {id} {PAUSED}")), "{said}");
     world.says("continue", &json!({}));
     world.until_offered("back-up", "abort");
     world.says("abort", &json!({}));

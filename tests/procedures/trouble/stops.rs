@@ -27,7 +27,9 @@ fn comes_back(world: &mut World, k: usize) {
     let id = format!("came_back:n{k}");
     world.told(&id, "`stop-again`");
     assert_eq!(world.mode(), "maintenance");
-    assert!(world.notices().contains(&format!("n{k} came back")), "{}", world.notices());
+    world.wait_until("somebody is told", |world| {
+        world.notices().contains(&format!("n{k} came back"))
+    });
 }
 
 #[test]
