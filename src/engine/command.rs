@@ -131,6 +131,8 @@ pub enum Objection {
     NoNodeReady,
     #[error("the nodes run different builds: {builds}")]
     MixedBuilds { builds: String },
+    #[error("what node {node} runs is not known: its build command: {why}")]
+    BuildUnknown { node: NodeId, why: String },
     #[error(
         "node {node} was not restarted since {since}, when a call that changes what runs passed \
          to {kept}: it may serve a split state"
@@ -150,6 +152,7 @@ impl Objection {
             Self::TakesNoTraffic { .. } => "takes_no_traffic",
             Self::NoNodeReady => "no_node_ready",
             Self::MixedBuilds { .. } => "mixed_builds",
+            Self::BuildUnknown { .. } => "build_unknown",
             Self::NotRestarted { .. } => "not_restarted",
             Self::GuardedCallUnderWay { .. } => "guarded_call_under_way",
             Self::Excluded { .. } => "excluded",
@@ -163,6 +166,7 @@ impl Objection {
             Self::NotReady { .. }
             | Self::NoNodeReady
             | Self::MixedBuilds { .. }
+            | Self::BuildUnknown { .. }
             | Self::NotRestarted { .. }
             | Self::GuardedCallUnderWay { .. } => true,
         }
@@ -177,6 +181,9 @@ impl Objection {
             Self::TakesNoTraffic { .. } => "name a node of role request".to_owned(),
             Self::NoNodeReady => "start a node and wait until it is ready".to_owned(),
             Self::MixedBuilds { .. } => "bring every node to the same version".to_owned(),
+            Self::BuildUnknown { .. } => {
+                "wait a moment, or mend the command; it is asked again every minute".to_owned()
+            }
             Self::NotRestarted { node, .. } => format!("stop and start {node}"),
             Self::GuardedCallUnderWay { node } => {
                 format!("wait until {node} has answered it, then restart the others")

@@ -238,6 +238,8 @@ fn values(node: &NodeId, procedure: &Procedure) -> Placeholders {
 
 /// How long a quick answer is waited for before it is asked for again.
 pub(super) const ASK_STATUS_EVERY: Duration = Duration::from_secs(2);
+/// A node that comes and goes is not asked more often.
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(1);
 pub(super) const ASK_BUILD_EVERY: Duration = Duration::from_secs(5);
 /// The same while no procedure runs.
 pub(super) const ASK_BUILD_IDLE: Duration = Duration::from_secs(60);

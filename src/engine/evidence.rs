@@ -7,7 +7,8 @@ use super::Objection;
 use crate::clock;
 use crate::journal::record::GuardedCall;
 use crate::model::{Mode, NodeId, NodeRole, NodeState, Pace, Timestamp};
-use crate::routing::{NodeIndex, Nodes};
+use crate::procedure::Image;
+use crate::routing::{Node, NodeIndex, Nodes};
 
 /// Where the engine asks about nodes; health answers. None of it waits.
 pub trait Evidence: Send + Sync + 'static {
@@ -102,8 +103,9 @@ pub struct Judged<'a> {
     pub guarded: &'a GuardedCalls,
     /// Nodes that were left out.
     pub excluded: &'a [NodeId],
-    /// What nodes run by the operator's own command, which outranks the page's fingerprint.
-    pub images: &'a BTreeMap<NodeId, String>,
+    /// What nodes run by the operator's own command, which outranks the page's fingerprint: one for
+    /// each node that has such a command.
+    pub images: &'a BTreeMap<NodeId, Image>,
 }
 
 /// Every objection to a switch to `target`; raising never has any.
@@ -186,29 +188,46 @@ fn to_cluster(by: Judged<'_>) -> Vec<Objection> {
     if ready.is_empty() {
         objections.push(Objection::NoNodeReady);
     }
-    let by_image = ready.iter().all(|(node, _)| by.images.contains_key(&node.id));
-    let runs: Vec<(&NodeId, &str)> = ready
-        .iter()
-        .filter_map(|(node, known)| {
-            let image = by.images.get(&node.id).filter(|_| by_image);
-            Some((&node.id, image.or(known.build.as_ref())?.as_str()))
-        })
-        .collect();
-    if 1 < runs.iter().map(|(_, build)| build).collect::<BTreeSet<_>>().len() {
-        let named: Vec<String> = runs.iter().map(|(id, build)| format!("{id} {build}")).collect();
-        objections.push(Objection::MixedBuilds { builds: named.join(", ") });
-    }
+    objections.extend(other_builds(&ready, by.images));
     objections.extend(under_way(by.guarded));
     objections
         .extend(must_restart(by.nodes, by.evidence, by.guarded).into_iter().map(not_restarted));
     objections
 }
 
+/// What speaks against letting these nodes serve together.
+fn other_builds(
+    ready: &[(&Arc<Node>, NodeEvidence)],
+    images: &BTreeMap<NodeId, Image>,
+) -> Vec<Objection> {
+    let image = |id: &NodeId| images.get(id).and_then(Image::known);
+    let by_image = ready.iter().all(|(node, _)| image(&node.id).is_some());
+    let unknown = ready.iter().filter_map(|(node, _)| match images.get(&node.id) {
+        Some(Image::Untold) => Some((&node.id, "it has not answered yet".to_owned())),
+        Some(Image::Unknown(why)) => Some((&node.id, why.clone())),
+        Some(Image::Known(_)) | None => None,
+    });
+    let unknown = unknown.map(|(node, why)| Objection::BuildUnknown { node: node.clone(), why });
+    let of_images = ready.iter().filter_map(|(node, _)| Some((&node.id, image(&node.id)?)));
+    let of_pages = ready.iter().filter_map(|(node, known)| Some((&node.id, known.build.as_ref()?)));
+    let mut objections: Vec<Objection> = unknown.collect();
+    objections.extend(mixed(of_images).or_else(|| mixed(of_pages.filter(|_| !by_image))));
+    objections
+}
+
+fn mixed<'a>(runs: impl Iterator<Item = (&'a NodeId, &'a String)>) -> Option<Objection> {
+    let runs: Vec<_> = runs.collect();
+    let different = runs.iter().map(|(_, build)| build).collect::<BTreeSet<_>>();
+    (1 < different.len()).then(|| {
+        let named: Vec<String> = runs.iter().map(|(id, build)| format!("{id} {build}")).collect();
+        Objection::MixedBuilds { builds: named.join(", ") }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::Weight;
-    use crate::routing::Node;
 
     struct Known(Vec<NodeEvidence>);
 
@@ -249,9 +268,9 @@ mod tests {
         nodes: &Nodes,
         evidence: &Known,
         guarded: &GuardedCalls,
-        images: &[&str],
+        images: &[Image],
     ) -> Vec<&'static str> {
-        let images = nodes.iter().zip(images).map(|(n, image)| (n.id.clone(), (*image).to_owned()));
+        let images = nodes.iter().zip(images).map(|(n, image)| (n.id.clone(), image.clone()));
         let images = images.collect();
         let by = Judged { nodes, evidence, guarded, excluded: &[], images: &images };
         objections(target, by).iter().map(Objection::code).collect()
@@ -303,15 +322,20 @@ mod tests {
     #[test]
     fn what_the_operators_command_says_outranks_the_page() {
         let nodes = nodes(&[REQUEST, REQUEST]);
-        let to = |builds: [&str; 2], images: &[&str]| {
+        let runs = |image: &str| Image::Known(image.to_owned());
+        let to = |builds: [&str; 2], images: &[Image]| {
             let evidence = builds.map(|build| known(NodeState::Ready, Some(build), None));
             judged(&Mode::Cluster, &nodes, &Known(evidence.to_vec()), &none(), images)
         };
-        assert_eq!(to(["a", "a"], &["x", "y"]), ["mixed_builds"]);
-        assert!(to(["a", "b"], &["x", "x"]).is_empty());
-        // Told of one only, it compares nothing.
-        assert_eq!(to(["a", "b"], &["x"]), ["mixed_builds"]);
-        assert!(to(["a", "a"], &["x"]).is_empty());
+        assert_eq!(to(["a", "a"], &[runs("x"), runs("y")]), ["mixed_builds"]);
+        assert!(to(["a", "b"], &[runs("x"), runs("x")]).is_empty());
+        // Only one has such a command: the pages are compared.
+        assert_eq!(to(["a", "b"], &[runs("x")]), ["mixed_builds"]);
+        assert!(to(["a", "a"], &[runs("x")]).is_empty());
+        let untold = [runs("x"), Image::Untold];
+        assert_eq!(to(["a", "a"], &untold), ["build_unknown"]);
+        let failed = [Image::Unknown("exit code 1".to_owned()), runs("x")];
+        assert_eq!(to(["a", "b"], &failed), ["build_unknown", "mixed_builds"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod begin;
 mod choose;
 mod conduct;
 mod guarded;
+mod images;
 mod recording;
 mod resume;
 mod switching;

@@ -4,26 +4,26 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::alarms::Obstacles;
-use super::equipment::{ASK_BUILD_EVERY, ASK_BUILD_IDLE, ASK_STATUS_EVERY, Equipment};
+use super::equipment::{ASK_AGAIN, ASK_STATUS_EVERY, Equipment};
 use super::outputs::Outputs;
 use crate::clock;
 use crate::config::NodeConfig;
 use crate::drivers::{self, Order, Outcome, Runner, artefact, parse_status};
 use crate::model::limits::{COMMAND_OUTPUT_BYTES_SHOWN, COMMAND_OUTPUT_LINES, LOG_LINES};
 use crate::model::{NodeId, Timestamp};
-use crate::procedure::{Artefact, Flaw, NodeStatus, Procedure, Reported, Ticket};
+use crate::procedure::{Artefact, Flaw, Image, NodeStatus, Procedure, Reported, Ticket};
 
 /// What a task found out.
 #[derive(Debug)]
 pub(super) enum Finding {
     Status(NodeId, Reported),
-    Image(NodeId, Option<String>),
+    Image(NodeId, Timestamp, Image),
     Logs(NodeId, Vec<String>),
     Space(Option<u64>),
     /// The last lines of a running command's output, and what is new of it.
@@ -44,6 +44,8 @@ pub(super) enum Finding {
     },
 }
 
+/// Of what a build command prints: a digest, or a version.
+const IMAGE_CHARS_MAX: usize = 200;
 /// Quick commands under way at once; others wait for their turn.
 const ASKS_MAX: usize = 16;
 /// Notifications under way at once; more are dropped, and the log says so.
@@ -66,7 +68,8 @@ enum AskedOfNode {
 /// What is known, and what is being asked.
 pub(super) struct Watch {
     pub(super) statuses: BTreeMap<NodeId, Reported>,
-    pub(super) images: BTreeMap<NodeId, String>,
+    /// What each said that it runs, and when it was asked.
+    pub(super) images: BTreeMap<NodeId, (Timestamp, Image)>,
     pub(super) logs: BTreeMap<NodeId, Vec<String>>,
     pub(super) free_bytes: Option<u64>,
     /// Why the switch that the phase wants was not begun.
@@ -122,9 +125,6 @@ impl Watch {
             let status = own.and_then(|own| own.status.as_ref());
             let status = equipment.ask(status, &member.id, procedure);
             self.ask_node(AskedOfNode::Status, &member.id, status, &equipment.runner);
-            let build = own.and_then(|own| own.build.as_ref());
-            let build = equipment.ask(build, &member.id, procedure);
-            self.ask_node(AskedOfNode::Image, &member.id, build, &equipment.runner);
         }
         // From the stop on, so that it is known before the backup may begin.
         if let crate::procedure::Phase::Stop | crate::procedure::Phase::BackUp = procedure.phase {
@@ -141,23 +141,23 @@ impl Watch {
         }
     }
 
-    /// Asks, now and then, what a node runs while no procedure does; and at once when it has become
-    /// ready, at `since`.
-    pub(super) fn ask_image(&mut self, equipment: &Equipment, node: &NodeConfig, since: Timestamp) {
+    /// Asks what a node runs: at once when it has come up, at `since`, and then now and then.
+    pub(super) fn ask_image(
+        &mut self,
+        equipment: &Equipment,
+        node: &NodeConfig,
+        since: Timestamp,
+        every: Duration,
+    ) {
         let now = clock::now();
         let asked = self.images_asked.get(&node.id);
-        if asked.is_some_and(|at| since < *at && now.since(*at) < ASK_BUILD_IDLE) {
+        if asked.is_some_and(|at| since <= *at && now.since(*at) < every) {
             return;
         }
         let order = equipment.build_of(node);
         if self.ask_node(AskedOfNode::Image, &node.id, order, &equipment.runner) {
             self.images_asked.insert(node.id.clone(), now);
         }
-    }
-
-    /// The node is down. An answer that is under way was asked for before.
-    pub(super) fn forget_image(&mut self, node: &NodeId) {
-        self.images.remove(node);
     }
 
     /// Asks for the last lines of a node's log.
@@ -171,7 +171,7 @@ impl Watch {
     fn is_due(&mut self, what: Asked, node: Option<&NodeId>) -> bool {
         let every = match what {
             Asked::Node(AskedOfNode::Status | AskedOfNode::Logs) | Asked::Space => ASK_STATUS_EVERY,
-            Asked::Node(AskedOfNode::Image) => ASK_BUILD_EVERY,
+            Asked::Node(AskedOfNode::Image) => ASK_AGAIN,
             Asked::Output => ASK_STATUS_EVERY / 4,
         };
         let key = (what, node.cloned());
@@ -204,7 +204,9 @@ impl Watch {
             let at = clock::now();
             let answer = runner.quick(&order).await;
             let finding = match what {
-                AskedOfNode::Image => Finding::Image(node, image(answer.as_ref().ok())),
+                AskedOfNode::Image => {
+                    Finding::Image(node, at, image(answer.map_err(|error| error.to_string())))
+                }
                 AskedOfNode::Logs => Finding::Logs(
                     node,
                     answer.map_or_else(|e| vec![e.to_string()], |a| a.last_lines(LOG_LINES)),
@@ -311,12 +313,9 @@ impl Watch {
                 self.answered(Asked::Node(AskedOfNode::Status), Some(&node));
                 self.statuses.insert(node, reported);
             }
-            Finding::Image(node, image) => {
+            Finding::Image(node, asked, image) => {
                 self.answered(Asked::Node(AskedOfNode::Image), Some(&node));
-                match image {
-                    Some(image) => self.images.insert(node, image),
-                    None => self.images.remove(&node),
-                };
+                self.images.insert(node, (asked, image));
             }
             Finding::Logs(node, lines) => {
                 self.answered(Asked::Node(AskedOfNode::Logs), Some(&node));
@@ -352,10 +351,16 @@ fn output_of(runner: &Runner, number: u64, offset: u64) -> Finding {
     Finding::Output { number, last, new, offset }
 }
 
-fn image(answer: Option<&drivers::Quick>) -> Option<String> {
-    let answer = answer.filter(|answer| answer.ending.is_success())?;
-    let line = answer.output.lines().map(str::trim).find(|line| !line.is_empty())?;
-    Some(line.chars().take(200).collect())
+fn image(answer: Result<drivers::Quick, String>) -> Image {
+    let answer = match answer {
+        Ok(answer) if answer.ending.is_success() => answer,
+        Ok(answer) => return Image::Unknown(answer.ending.to_string()),
+        Err(error) => return Image::Unknown(error),
+    };
+    match answer.output.lines().map(str::trim).find(|line| !line.is_empty()) {
+        Some(line) => Image::Known(line.chars().take(IMAGE_CHARS_MAX).collect()),
+        None => Image::Unknown("it printed nothing".to_owned()),
+    }
 }
 
 fn flaw(path: String, error: &artefact::ArtefactError) -> Flaw {

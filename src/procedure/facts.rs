@@ -35,8 +35,7 @@ pub struct NodeFacts {
     pub answered: Option<Timestamp>,
     /// The entry script of its page.
     pub build: Option<String>,
-    /// What the operator's `build` command says that it runs.
-    pub image: Option<String>,
+    pub image: Image,
     /// The version row of the database, as this node reads it.
     pub version: Option<String>,
     pub plugins: Option<Vec<String>>,
@@ -46,6 +45,26 @@ pub struct NodeFacts {
     pub must_restart: bool,
     pub in_flight: usize,
     pub abandoned: u64,
+}
+
+/// What the operator's `build` command says that a node runs, asked since it came up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Image {
+    /// There is no command, or no answer yet.
+    #[default]
+    Untold,
+    /// The command failed, for this reason.
+    Unknown(String),
+    Known(String),
+}
+
+impl Image {
+    pub const fn known(&self) -> Option<&String> {
+        match self {
+            Self::Known(image) => Some(image),
+            Self::Untold | Self::Unknown(_) => None,
+        }
+    }
 }
 
 /// An answer of a `status` command.
@@ -104,7 +123,7 @@ impl NodeFacts {
             unreached_since: None,
             answered: None,
             build: None,
-            image: None,
+            image: Image::Untold,
             version: None,
             plugins: None,
             status: None,

@@ -27,7 +27,7 @@ mod ways_back;
 pub use choice::{Choice, Refused, Said, choose};
 pub use digest::digest;
 pub use event::{Event, FoundJob};
-pub use facts::{Facts, NodeFacts, NodeStatus, Reported};
+pub use facts::{Facts, Image, NodeFacts, NodeStatus, Reported};
 pub use job::{Artefact, Ending, Flaw, Job, JobState, Ticket, Work};
 pub use objection::{Objection, ObjectionKind};
 pub use phase::{Kind, Phase, Road};

@@ -93,12 +93,13 @@ impl Engine {
     /// Everything that speaks against a switch to this mode now.
     pub(super) fn against(&self, target: &Mode) -> Vec<Objection> {
         let (guarded, excluded) = (self.guarded.calls(&self.nodes), self.left_out());
+        let images = self.images();
         let by = Judged {
             nodes: &self.nodes,
             evidence: &*self.evidence,
             guarded: &guarded,
             excluded: &excluded,
-            images: &self.watch.images,
+            images: &images,
         };
         evidence::objections(target, by)
     }

@@ -187,7 +187,7 @@ impl Engine {
         Before {
             version: all().find_map(|node| node.version),
             build: all().find_map(|node| node.build),
-            image: self.watch.images.get(first).cloned(),
+            image: self.image_of(first).known().cloned(),
             plugins: all().find_map(|node| node.plugins).map(|plugins| plugins.to_vec()),
             backup_bytes: self.ledger.backup_bytes(),
         }

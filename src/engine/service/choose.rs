@@ -6,7 +6,7 @@ use super::guarded::Look;
 use super::{Engine, journalled_key};
 use crate::journal::record::{Commander, Record};
 use crate::model::{NodeId, NodeState, Revision};
-use crate::procedure::{self, Choice, Excluded, Objection, ObjectionKind, Procedure, Said};
+use crate::procedure::{self, Choice, Excluded, Image, Objection, ObjectionKind, Procedure, Said};
 use crate::routing::NodeIndex;
 
 impl Engine {
@@ -147,12 +147,18 @@ impl Engine {
             let remedy = "stop it, wait until it is down, and start it";
             objections.push(objection(ObjectionKind::NotRestarted, node, what, remedy));
         }
-        let told = self.equipment.nodes.iter().find(|configured| configured.id == *node);
-        let has_command = told.is_some_and(|node| node.drivers.build.is_some());
-        if has_command && !self.watch.images.contains_key(node) {
-            let what = format!("what {node} runs is not known yet");
-            let remedy = "wait a moment: its build command is asked again";
-            objections.push(objection(ObjectionKind::NotYet, node, what, remedy));
+        match self.images().get(node) {
+            Some(Image::Untold) => {
+                let what = format!("what {node} runs is not known yet");
+                let remedy = "wait a moment: its build command is asked";
+                objections.push(objection(ObjectionKind::NotYet, node, what, remedy));
+            }
+            Some(Image::Unknown(why)) => {
+                let what = format!("what {node} runs is not known: its build command: {why}");
+                let remedy = "mend the command; it is asked again every minute";
+                objections.push(objection(ObjectionKind::BuildUnknown, node, what, remedy));
+            }
+            Some(Image::Known(_)) | None => {}
         }
         objections.extend(self.other_build(node, &known, &excluded));
         objections
@@ -173,35 +179,29 @@ impl Engine {
             .nodes
             .iter()
             .filter(|other| !excluded.iter().any(|excluded| excluded.node == other.id));
-        let ready = serving.filter_map(|other| self.known(&other.id).map(|known| (other, known)));
+        let ready =
+            serving.filter_map(|other| self.known(&other.id).map(|known| (&other.id, known)));
         let mut ready = ready.filter(|(_, known)| known.state == NodeState::Ready);
-        let images = &self.watch.images;
-        let other_image = |other: &NodeId| match (images.get(other), images.get(node)) {
+        let its = self.image_of(node);
+        let differs = |(other, theirs): &(&NodeId, NodeEvidence)| match (
+            self.image_of(other).known(),
+            its.known(),
+        ) {
             (Some(theirs), Some(its)) => theirs != its,
-            (Some(_) | None, None) | (None, Some(_)) => false,
+            (Some(_) | None, None) | (None, Some(_)) => {
+                theirs.build.is_some() && theirs.build != known.build
+            }
         };
-        let differs = |theirs: &NodeEvidence| match (&theirs.build, &known.build) {
-            (Some(theirs), Some(its)) => theirs != its,
-            (None, _) => false,
-            (Some(_), None) => true,
-        };
-        let (other, theirs) =
-            ready.find(|(other, theirs)| differs(theirs) || other_image(&other.id))?;
-        if other_image(&other.id) {
-            let what = format!(
-                "{node} runs image {}, {} runs {}",
-                images.get(node).map_or("", String::as_str),
-                other.id,
-                images.get(&other.id).map_or("", String::as_str)
-            );
+        let (other, theirs) = ready.find(differs)?;
+        if let (Some(theirs), Some(its)) = (self.image_of(other).known(), its.known()) {
+            let what = format!("{node} runs image {its}, {other} runs {theirs}");
             let remedy = "bring it to the same image and restart it";
             return Some(objection(ObjectionKind::MixedBuilds, node, what, remedy));
         }
         let unknown = || "unknown".to_owned();
         let what = format!(
-            "{node} runs build {}, {} runs {}",
+            "{node} runs build {}, {other} runs {}",
             known.build.clone().unwrap_or_else(unknown),
-            other.id,
             theirs.build.clone().unwrap_or_else(unknown)
         );
         let remedy = "bring it to the same version and restart it";

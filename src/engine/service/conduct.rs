@@ -10,6 +10,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::super::alarms::alarm;
+use super::super::equipment::{ASK_BUILD_EVERY, ASK_BUILD_IDLE};
 use super::super::evidence::{self, GuardedCalls};
 use super::super::past::words;
 use super::super::reply::Waiter;
@@ -45,13 +46,12 @@ impl Engine {
             return;
         }
         if self.running_procedure().is_none() {
-            self.forget_images();
-            return self.ask_images();
+            return self.ask_images(ASK_BUILD_IDLE);
         }
+        self.ask_images(ASK_BUILD_EVERY);
         for _ in 0..EVENTS_PER_LOOK {
             let Some(procedure) = self.running_procedure() else { break };
             self.watch.ask(&self.equipment, &procedure);
-            self.forget_images();
             let facts = self.facts(&procedure);
             let progress = match procedure::digest(&procedure, &facts) {
                 Some(event) => self.happened(event, None).await.is_ok(),
@@ -65,33 +65,6 @@ impl Engine {
             }
         }
         self.show_procedure();
-    }
-
-    /// What runs before an upgrade must be known when it begins.
-    fn ask_images(&mut self) {
-        for node in &self.equipment.nodes {
-            let ready = self.known(&node.id).filter(|known| known.state == NodeState::Ready);
-            if let Some(known) = ready {
-                self.watch.ask_image(&self.equipment, node, known.since);
-            }
-        }
-    }
-
-    /// What a node ran before it was down says nothing of what it runs now.
-    fn forget_images(&mut self) {
-        if self.watch.images.is_empty() {
-            return;
-        }
-        for (index, node) in self.nodes.iter().enumerate() {
-            match self.evidence.node(NodeIndex(index)).state {
-                NodeState::Down => self.watch.forget_image(&node.id),
-                NodeState::Unknown
-                | NodeState::Starting
-                | NodeState::Ready
-                | NodeState::Busy
-                | NodeState::Failing => {}
-            }
-        }
     }
 
     /// What is known now.
@@ -116,7 +89,7 @@ impl Engine {
                 unreached_since: known.unreached_since,
                 answered: known.answered,
                 build: known.build.filter(|_| tells),
-                image: self.watch.images.get(&node.id).cloned(),
+                image: self.image_of(&node.id),
                 version: known.version.filter(|_| tells),
                 plugins: known.plugins.filter(|_| tells).map(|plugins| plugins.to_vec()),
                 status: self.watch.statuses.get(&node.id).cloned(),

@@ -59,56 +59,52 @@ impl Look<'_> {
     }
 
     /// What the first node ran before and runs now, and who says so: the operator's command outranks
-    /// the page.
-    fn builds<'a>(
-        &self,
-        first: &'a NodeFacts,
-    ) -> (Option<&'_ String>, Option<&'a String>, &'static str) {
-        let before = &self.procedure.begin.before;
-        match (&before.image, &first.image) {
-            (Some(was), Some(is)) => (Some(was), Some(is), "build command"),
-            (Some(_) | None, None) | (None, Some(_)) => {
-                (before.build.as_ref(), first.build.as_ref(), "page")
+    /// the page. `None` where the command is waited for.
+    fn builds<'a>(&mut self, first: &'a NodeFacts) -> Option<(&'a String, &'a String, &'static str)>
+    where
+        Self: 'a,
+    {
+        let procedure = self.procedure;
+        let before = &procedure.begin.before;
+        if let (Some(was), Some(member)) = (&before.image, procedure.begin.member(&first.id)) {
+            if let Some(is) = first.image.known() {
+                return Some((was, is, "build command"));
+            }
+            if !self.image_is_told(member, first) {
+                return None;
             }
         }
+        Some((before.build.as_ref()?, first.build.as_ref()?, "page"))
     }
 
     fn something_changed(&mut self, first: &NodeFacts) {
-        let (was, is, source) = self.builds(first);
-        match (was, is) {
-            (Some(was), Some(is)) if was == is => {
-                let what = format!("{} runs the same build as before ({is})", first.id);
-                let remedy = self.by_hand_or(
-                    "see whether the update really changed the version, and restart the node; or \
-                     `rollback`, or `waive` this with your reason",
-                    "see whether the update really changed the version; `retry`, `rollback`, or \
-                     `waive` this with your reason",
-                );
-                self.object(Objection::new(ObjectionKind::NothingChanged, what, remedy));
-            }
-            (Some(was), Some(is)) => {
-                self.standing.proven(format!("build {is} (before: {was})"), source, first.taken);
-            }
-            (Some(_) | None, None) | (None, Some(_)) => {}
+        let Some((was, is, source)) = self.builds(first) else { return };
+        if was != is {
+            let what = format!("build {is} (before: {was})");
+            return self.standing.proven(what, source, first.taken);
         }
+        let what = format!("{} runs the same build as before ({is})", first.id);
+        let remedy = self.by_hand_or(
+            "see whether the update really changed the version, and restart the node; or \
+                     `rollback`, or `waive` this with your reason",
+            "see whether the update really changed the version; `retry`, `rollback`, or \
+                     `waive` this with your reason",
+        );
+        self.object(Objection::new(ObjectionKind::NothingChanged, what, remedy));
     }
 
     fn build_of_before(&mut self, first: &NodeFacts) {
-        let (was, is, source) = self.builds(first);
-        match (was, is) {
-            (Some(was), Some(is)) if was != is => {
-                let what = format!("{} runs {is}, and ran {was} before the upgrade", first.id);
-                let remedy = self.by_hand_or(
-                    "put the old version in place, and restart the node",
-                    "put the old version in place, then `retry`",
-                );
-                self.object(Objection::new(ObjectionKind::WrongBuild, what, remedy));
-            }
-            (Some(_), Some(is)) => {
-                self.standing.proven(format!("the build of before: {is}"), source, first.taken);
-            }
-            (Some(_) | None, None) | (None, Some(_)) => {}
+        let Some((was, is, source)) = self.builds(first) else { return };
+        if was == is {
+            let what = format!("the build of before: {is}");
+            return self.standing.proven(what, source, first.taken);
         }
+        let what = format!("{} runs {is}, and ran {was} before the upgrade", first.id);
+        let remedy = self.by_hand_or(
+            "put the old version in place, and restart the node",
+            "put the old version in place, then `retry`",
+        );
+        self.object(Objection::new(ObjectionKind::WrongBuild, what, remedy));
     }
 
     fn plugins_kept(&mut self, first: &NodeFacts) {

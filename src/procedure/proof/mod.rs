@@ -1,9 +1,8 @@
 //! What is proven in a phase, what it waits for, and what speaks against going on.
 
+mod build;
 mod first;
 mod work;
-
-use std::collections::BTreeSet;
 
 use super::facts::Downness;
 use super::{
@@ -346,43 +345,6 @@ impl<'a> Look<'a> {
             }
         }
         self.one_build();
-    }
-
-    /// Of those that serve each must be known; of a worker what is known counts.
-    fn one_build(&mut self) {
-        let serving: Vec<NodeId> = self.procedure.serving().cloned().collect();
-        let mut known: Vec<NodeFacts> = serving.iter().map(|id| self.node(id)).collect();
-        let by_image = known.iter().all(|node| node.image.is_some());
-        let build = |node: &NodeFacts| {
-            if by_image { node.image.clone() } else { node.build.clone() }
-        };
-        // One that is not ready is waited for, and tells then.
-        let tells = |node: &&NodeFacts| node.state == NodeState::Ready;
-        for node in known.iter().filter(tells).filter(|node| build(node).is_none()) {
-            let what = format!("what {} runs could not be found out", node.id);
-            let remedy = "look at its page yourself, then `waive` this with your reason; a `build` \
-                          command proves it";
-            let objection = Objection::new(ObjectionKind::BuildUnknown, what, remedy);
-            self.object(objection.of(&node.id));
-        }
-        let workers = self
-            .members()
-            .filter(|(member, node)| member.role == NodeRole::Worker && node.excluded.is_none());
-        known.extend(workers.map(|(member, _)| self.node(&member.id)));
-        let builds: BTreeSet<String> = known.iter().filter_map(build).collect();
-        if 1 < builds.len() {
-            let each =
-                known.iter().filter_map(|node| Some(format!("{} {}", node.id, build(node)?)));
-            let what =
-                format!("the nodes run different builds: {}", each.collect::<Vec<_>>().join(", "));
-            let remedy = "bring the others to the first one's version and restart them, or `exclude` \
-                          them";
-            return self.object(Objection::new(ObjectionKind::MixedBuilds, what, remedy));
-        }
-        if let Some(build) = builds.first() {
-            let source = if by_image { "build command" } else { "page" };
-            self.standing.proven(format!("one build on all nodes: {build}"), source, None);
-        }
     }
 
     fn first_started(&mut self) {

@@ -98,10 +98,36 @@ fn an_upgrade_that_changed_nothing_is_named() {
     play.refuses("n2");
     play.digest();
     assert_eq!(play.objections(), ["nothing_changed"]);
-    play.known("n1").image = Some("sha256:2".to_owned());
+    play.known("n1").image = Image::Known("sha256:2".to_owned());
     assert_eq!(play.objections(), ["nothing_changed"], "no image is known of before");
     play.procedure.begin.before.image = Some("sha256:1".to_owned());
     assert_eq!(play.objections(), [""; 0], "the image outranks the page");
+}
+
+#[test]
+fn what_a_node_runs_is_waited_for_where_its_command_has_not_answered() {
+    let mut begin = begin(Kind::Upgrade);
+    begin.members.iter_mut().for_each(|member| member.means.build = true);
+    let runs = |image: &str| Image::Known(image.to_owned());
+    let mut play = Play::of(begin).until(Phase::StartOthers);
+    let number = play.begins(&Work::Start(id("n2")));
+    play.ends(number, 0);
+    play.wait(1);
+    play.up("n1", "new");
+    play.up("n2", "new");
+    play.digest();
+    play.known("n1").image = runs("B");
+    assert_eq!(play.procedure.phase, Phase::StartOthers, "n2 has not told");
+    assert_eq!(play.objections(), [""; 0]);
+    play.known("n2").image = Image::Unknown("exit code 1".to_owned());
+    play.digest();
+    assert_eq!(play.objections(), ["build_unknown:n2"]);
+    play.known("n2").image = runs("A");
+    play.digest();
+    assert_eq!(play.objections(), ["mixed_builds"]);
+    play.known("n2").image = runs("B");
+    play.digest();
+    assert_eq!(play.procedure.phase, Phase::Lower);
 }
 
 #[test]
