@@ -158,6 +158,10 @@ impl FromStr for Code {
     }
 }
 
+/// Both words, since which of them may be said changes from phase to phase.
+pub(super) const LEAVE_OR_GO_ON: &str = "go on with it, or leave it by `drawspan abort` or \
+     `drawspan rollback`, whichever `drawspan status` offers now; `mode maintenance` pauses it";
+
 impl From<&SwitchError> for Code {
     fn from(error: &SwitchError) -> Self {
         match error {
@@ -287,9 +291,7 @@ impl Problem {
             }
             SwitchError::JournalDegraded { .. } => plain
                 .with_remedy("free space or repair the state directory; raising works meanwhile"),
-            SwitchError::ProcedureRuns { .. } => plain.with_remedy(
-                "leave it by `drawspan rollback` or `drawspan abort`, or go on with it",
-            ),
+            SwitchError::ProcedureRuns { .. } => plain.with_remedy(LEAVE_OR_GO_ON),
             SwitchError::KeyReused => plain.with_remedy("use a fresh key for a new command"),
             SwitchError::Stopping => plain.with_remedy("ask again once the gateway runs"),
         }

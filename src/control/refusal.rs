@@ -1,6 +1,6 @@
 //! Why nothing was begun or said, as a problem document.
 
-use super::problem::{Code, Problem, StandDoc};
+use super::problem::{Code, LEAVE_OR_GO_ON, Problem, StandDoc};
 use super::wire::ObjectionDoc;
 use crate::engine::ProcedureError;
 use crate::model::Revision;
@@ -69,10 +69,7 @@ fn remedy(error: &ProcedureError) -> &'static str {
     match error {
         ProcedureError::Refused(_) | ProcedureError::Choice(_) => "do what each objection says",
         ProcedureError::UnknownNode { .. } => "name one of these nodes",
-        ProcedureError::Running { .. } => {
-            "go on with it (`drawspan status` shows what it waits for), or leave it by `drawspan \
-             rollback` or `drawspan abort`"
-        }
+        ProcedureError::Running { .. } => LEAVE_OR_GO_ON,
         ProcedureError::NoneRuns => "look at the status; `drawspan begin` begins one",
         ProcedureError::Another { .. } | ProcedureError::Stale { .. } => {
             "look at the status: it may be done already, or it may mean something else now"

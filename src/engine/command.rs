@@ -210,10 +210,7 @@ pub enum SwitchError {
     FenceIncomplete { workers: Vec<usize>, generation: Generation, revision: Revision },
     #[error("the journal cannot be written ({cause}); until it can, only raising is possible")]
     JournalDegraded { cause: String },
-    #[error(
-        "the procedure {kind} {id} runs, in phase {phase}: it changes the mode itself; leave it by \
-         `rollback` or `abort`, or pause it by `mode maintenance`"
-    )]
+    #[error("the procedure {kind} {id} runs, in phase {phase}: it changes the mode itself")]
     ProcedureRuns { id: u64, kind: Kind, phase: Phase },
     #[error("the idempotency key was used for another command")]
     KeyReused,

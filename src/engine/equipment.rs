@@ -10,7 +10,7 @@ use crate::drivers::{self, Order, Runner, Until};
 use crate::model::limits::FACTS_AGE_MAX;
 use crate::model::{NodeId, NodeRole};
 use crate::procedure::{
-    Bounds, Means, Member, NodeMeans, Phase, PhaseLimits, Procedure, Road, Work,
+    Bounds, Kind, Means, Member, NodeMeans, Phase, PhaseLimits, Procedure, Road, Work,
 };
 
 /// The operator's commands, and where they are run.
@@ -140,31 +140,13 @@ impl Equipment {
         Ok(order)
     }
 
-    /// A command on the way forward that cannot be run without a version, if one is configured.
-    pub(super) fn needing_version(&self) -> Option<&'static str> {
-        let of_all = &self.drivers;
-        let groups = [
-            ("backup", &of_all.backup),
-            ("verify_backup", &of_all.verify_backup),
-            ("update", &of_all.update),
-            ("stop_all", &of_all.stop_all),
-            ("start_first", &of_all.start_first),
-            ("start_others", &of_all.start_others),
-            ("verify", &of_all.verify),
-        ];
-        let nodes = self
-            .nodes
-            .iter()
-            .flat_map(|node| [("stop", &node.drivers.stop), ("start", &node.drivers.start)]);
+    /// One of these commands that cannot be run without a version, if any is configured so.
+    pub(super) fn needing_version(&self, names: &[&str]) -> Option<&'static str> {
+        let of_nodes = self.nodes.iter().flat_map(|node| node.drivers.each());
+        let mut all = self.drivers.each().into_iter().chain(of_nodes);
         let needs = |command: &CommandLine| command.needs().contains(&Placeholder::Version);
-        let mut all = groups.into_iter().chain(nodes);
-        all.find(|(_, command)| command.as_ref().is_some_and(needs)).map(|(name, _)| name)
-    }
-
-    /// Does the command that puts the old version back need its name?
-    pub(super) fn reverts_by_version(&self) -> bool {
-        let revert = self.drivers.revert.as_ref();
-        revert.is_some_and(|revert| revert.needs().contains(&Placeholder::Version))
+        all.find(|(name, command)| names.contains(name) && command.is_some_and(needs))
+            .map(|(name, _)| name)
     }
 
     /// A quick command of one node.
@@ -216,12 +198,13 @@ impl Equipment {
     }
 }
 
-/// What placeholders stand for. On the road back the version is the old one.
+/// What placeholders stand for. On the road back the version is the old one, as it is where none is
+/// to change.
 fn values(node: &NodeId, procedure: &Procedure) -> Placeholders {
     let begin = &procedure.begin;
     let version = match procedure.road {
-        Road::Forward => begin.to.as_ref(),
-        Road::Back | Road::Abort => begin.before.version.as_ref(),
+        Road::Forward if procedure.kind() == Kind::Upgrade => begin.to.as_ref(),
+        Road::Forward | Road::Back | Road::Abort => begin.before.version.as_ref(),
     };
     let mut values = Placeholders::from([
         (Placeholder::Node, node.to_string()),

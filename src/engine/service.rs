@@ -164,7 +164,7 @@ impl Engine {
                 ask = self.inbox.recv() => match ask {
                     Some(Ask::Switch(command, reply)) => self.switch(*command, reply).await,
                     Some(Ask::Plan(command, reply)) => {
-                        let _ = reply.send(self.plan(&command));
+                        let _ = reply.send(self.plan(&command).await);
                     }
                     Some(Ask::Begin(command, reply)) => {
                         let _ = reply.send(self.begin_procedure(*command).await);

@@ -276,6 +276,8 @@ pub const COMMANDS_KEPT: usize = 200;
 pub const COMMAND_OUTPUT_LINES: usize = 10;
 /// ... and at most this much of it at a time, there and in the events.
 pub const COMMAND_OUTPUT_BYTES_SHOWN: usize = 4 * 1024;
+/// Longest wait for a look at the disk that backups go to: no mode is changed meanwhile.
+pub const DISK_LOOK_MAX: Duration = Duration::from_secs(1);
 /// One line of output, in the status.
 pub const OUTPUT_LINE_CHARS_MAX: usize = 400;
 /// Last lines of a node's log in the status, where something is wrong with it.

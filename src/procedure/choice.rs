@@ -352,8 +352,8 @@ impl Asked<'_> {
         );
         let maintenance = self.procedure.kind() == Kind::Maintenance;
         if !maintenance || !before_others || self.procedure.road != Road::Forward {
-            let remedy = "an upgrade has `change-first`";
-            return not_here("another node is kept before the others start", remedy);
+            let remedy = "where a first node starts, `change-first` starts another one";
+            return not_here("in-app maintenance keeps a node, before the others start", remedy);
         }
         self.stand_in(id)
     }

@@ -134,11 +134,11 @@ impl NodeFacts {
     }
 
     pub(super) fn is_fresh(&self, now: Timestamp, stale_after: Duration) -> bool {
-        self.taken.is_some_and(|taken| now.since(taken) <= stale_after)
+        self.taken.is_some_and(|taken| is_fresh(taken, now, stale_after))
     }
 
     fn fresh_status(&self, now: Timestamp, stale_after: Duration) -> Option<&Reported> {
-        self.status.as_ref().filter(|reported| now.since(reported.at) <= stale_after)
+        self.status.as_ref().filter(|reported| is_fresh(reported.at, now, stale_after))
     }
 
     /// Is it down, for something that was over at `after`? A refused port alone is no proof until it
@@ -146,12 +146,12 @@ impl NodeFacts {
     pub(super) fn downness(&self, now: Timestamp, after: Timestamp, bounds: Enough) -> Downness {
         let fresh = self.is_fresh(now, bounds.stale_after);
         let answers = self.answered.is_some() && self.answered == self.taken;
-        let seen_since = self.taken.is_some_and(|taken| after <= taken);
+        let seen_since = self.taken.is_some_and(|taken| is_since(taken, after, now));
         if fresh && answers && seen_since {
             return Downness::Answers(format!("{}: {}", self.state, self.reason));
         }
         if let Some(reported) = self.fresh_status(now, bounds.stale_after)
-            && after <= reported.at
+            && is_since(reported.at, after, now)
         {
             match &reported.status {
                 NodeStatus::Stopped => {
@@ -164,6 +164,8 @@ impl NodeFacts {
             }
         }
         match self.unreached_since.filter(|_| fresh) {
+            // For how long nobody can tell.
+            Some(_) if now < after => Downness::Unclear("the clock was set back".to_owned()),
             Some(unreached) => {
                 let since = unreached.max(after);
                 if bounds.down_after <= now.since(since) {
@@ -188,7 +190,8 @@ impl NodeFacts {
 
     /// The same, and seen after `moment`: what was seen before a stop says nothing after it.
     pub(super) fn is_ready_after(&self, moment: Timestamp, now: Timestamp, enough: Enough) -> bool {
-        self.is_ready(now, enough) && self.taken.is_some_and(|taken| moment < taken)
+        let after = |taken: Timestamp| taken != moment && is_since(taken, moment, now);
+        self.is_ready(now, enough) && self.taken.is_some_and(after)
     }
 
     /// A node without an address is only known by its `status` command.
@@ -204,6 +207,16 @@ impl NodeFacts {
             NodeStatus::Stopped | NodeStatus::Unknown(_) => None,
         }
     }
+}
+
+fn is_fresh(known: Timestamp, now: Timestamp, stale_after: Duration) -> bool {
+    known <= now && now.since(known) <= stale_after
+}
+
+/// Is what is known of `known`, and fresh, of that moment or later? A moment that lies ahead was
+/// written down before the clock was set back: all that is fresh came after it.
+pub(super) fn is_since(known: Timestamp, moment: Timestamp, now: Timestamp) -> bool {
+    moment <= known || now < moment
 }
 
 /// How much of a fact is enough.

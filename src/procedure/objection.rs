@@ -129,7 +129,7 @@ impl ObjectionKind {
             Self::BuildUnknown => "what this node runs could not be found out",
             Self::NothingChanged => "the first node runs the same build as before the upgrade",
             Self::WrongBuild => "after the way back a node does not run what it ran before",
-            Self::WrongVersion => "the database names another version than the one wanted",
+            Self::WrongVersion => "a version is missing, or not the one that is wanted",
             Self::PluginsLost => "plugins that were enabled before are not now",
             Self::CommandFailed => "a command failed, and nothing else proves its work",
             Self::CommandUnknown => "a command ran when the gateway died; its outcome is unknown",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Phase, Road};
+use super::{Kind, Phase, Road, Work};
 use crate::model::{NodeId, NodeRole, Timestamp};
 
 /// Everything that a procedure is begun with.
@@ -61,6 +61,26 @@ pub struct Means {
     pub restore: bool,
     pub revert: bool,
     pub verify: bool,
+}
+
+impl Means {
+    /// Is there what this is done by, as far as the configuration as a whole says?
+    pub(super) const fn has(&self, work: &Work) -> bool {
+        match work {
+            Work::StopAll => self.stop_all,
+            Work::StopOthers => self.stop_others,
+            Work::StartFirst => self.start_first,
+            Work::StartOthers => self.start_others,
+            Work::Backup => self.backup,
+            Work::VerifyBackup => self.verify_backup,
+            Work::Update => self.update,
+            Work::Restore => self.restore,
+            Work::Revert => self.revert,
+            Work::Verify => self.verify,
+            // Of one node, or the gateway's own.
+            Work::Stop(_) | Work::Start(_) | Work::Measure | Work::Rehash => true,
+        }
+    }
 }
 
 /// How much proof is enough, and how long things may take.

@@ -73,7 +73,7 @@ pub fn view(procedure: &Procedure, facts: &Facts) -> View {
         hold: procedure.hold,
         does: does(procedure),
         needs: needs(procedure),
-        road_ahead: procedure.kind().phases(procedure.road).to_vec(),
+        road_ahead: road_ahead(procedure),
         next: procedure.begin.next(procedure.road, procedure.phase),
         waiting_for: standing.waiting_for,
         evidence: standing.proven,
@@ -82,6 +82,12 @@ pub fn view(procedure: &Procedure, facts: &Facts) -> View {
         jobs: procedure.jobs.clone(),
         outcome: procedure.outcome,
     }
+}
+
+/// The phases that it goes through, the present one as a rule among them.
+fn road_ahead(procedure: &Procedure) -> Vec<Phase> {
+    let phases = procedure.kind().phases(procedure.road).iter().copied();
+    phases.filter(|phase| *phase != Phase::Verify || procedure.begin.verifies()).collect()
 }
 
 /// The operator's part, where it is open.

@@ -38,12 +38,12 @@ impl Asked<'_> {
             let remedy = "`retry` runs this phase's commands again; go on until it is done";
             return not_here("it is rolling back already", remedy);
         }
-        if !far_enough || self.procedure.road == Road::Abort {
-            let what = "nothing was changed yet that could be rolled back, or it is under way";
-            return not_here(
-                what,
-                "`abort` gives up before the update; `retry` runs a phase again",
-            );
+        if self.procedure.road == Road::Abort {
+            return not_here("it is given up already", "go on until it is done");
+        }
+        if !far_enough {
+            let what = "nothing was changed yet that could be rolled back";
+            return not_here(what, "`abort` gives up before the update");
         }
         let mut objections = self.nothing_runs();
         if self.procedure.backup.is_none() {
@@ -67,6 +67,9 @@ impl Asked<'_> {
         }
         if self.procedure.road == Road::Abort {
             return not_here("it is given up already", "go on until it is done");
+        }
+        if self.procedure.road == Road::Back {
+            return no_way_back("it is rolling back", "go on until it is done");
         }
         let mut objections = self.nothing_runs();
         let remedy = "`rollback` restores the backup and the old version";

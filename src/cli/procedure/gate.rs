@@ -29,8 +29,12 @@ pub(super) enum Heard {
     Unclear(String),
 }
 
-/// Shows what may be said, and in answer to what.
+/// Of each log; the status shows more of it.
+const LOG_LINES: usize = 8;
+
+/// Shows what may be said, and in answer to what; where a node is in trouble, the end of its log.
 pub(super) fn ask(doc: &ProcedureDoc, out: &mut dyn Write) -> io::Result<()> {
+    show::logs(doc, LOG_LINES, out)?;
     show::choices(doc, out)?;
     let (phase, revision) = (&doc.phase, doc.revision);
     write!(out, "phase {phase}, revision {revision}; say [REASON]> ")?;

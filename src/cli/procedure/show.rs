@@ -54,10 +54,17 @@ pub fn procedure(doc: &ProcedureDoc, taken: &str, out: &mut dyn Write) -> io::Re
     if let Some(output) = &doc.output {
         lines(out, "output", &format!("of {}", output.work), &output.lines)?;
     }
-    for log in &doc.logs {
-        lines(out, "log", &format!("of {}", log.node), &log.lines)?;
-    }
+    logs(doc, usize::MAX, out)?;
     beside(out, "answers    ", &format!("phase {}, revision {}", doc.phase, doc.revision))
+}
+
+/// The ends of nodes' logs.
+pub(super) fn logs(doc: &ProcedureDoc, most: usize, out: &mut dyn Write) -> io::Result<()> {
+    for log in &doc.logs {
+        let last = &log.lines[log.lines.len().saturating_sub(most)..];
+        lines(out, "log", &format!("of {}", log.node), last)?;
+    }
+    Ok(())
 }
 
 pub fn excluded(excluded: &[ExcludedDoc], out: &mut dyn Write) -> io::Result<()> {

@@ -8,16 +8,16 @@ use crate::clock;
 use crate::failpoint;
 use crate::journal::Answer;
 use crate::journal::record::Record;
-use crate::model::limits::VERSION_BYTES_MAX;
+use crate::model::limits::{DISK_LOOK_MAX, VERSION_BYTES_MAX};
 use crate::model::{Mode, NodeId, NodeRole, NodeState, Pace, Revision};
 use crate::procedure::{self, Before, Begin, Kind, Objection, ObjectionKind, planned};
 use crate::routing::NodeIndex;
 
 impl Engine {
     /// What a procedure would do, and what speaks against it now.
-    pub(super) fn plan(&self, command: &PlanCommand) -> Result<Plan, ProcedureError> {
+    pub(super) async fn plan(&self, command: &PlanCommand) -> Result<Plan, ProcedureError> {
         let begin = self.would_begin(command, None)?;
-        let objections = self.against_beginning(&begin);
+        let objections = self.against_beginning(&begin).await;
         let mut warnings = self.forewarn(&begin);
         if let Some(running) = self.running_procedure() {
             let (kind, id, phase) = (running.kind(), running.id, running.phase);
@@ -58,7 +58,7 @@ impl Engine {
         begin.auto = command.auto;
         begin.by.clone_from(&command.by.name);
         begin.why = command.why.as_ref().map(|why| Why::as_str(why).to_owned());
-        let objections = self.against_beginning(&begin);
+        let objections = self.against_beginning(&begin).await;
         if !objections.is_empty() {
             return Err(ProcedureError::Refused(objections));
         }
@@ -194,7 +194,7 @@ impl Engine {
     }
 
     /// Everything that speaks against beginning now.
-    fn against_beginning(&self, begin: &Begin) -> Vec<Objection> {
+    async fn against_beginning(&self, begin: &Begin) -> Vec<Objection> {
         let mut objections = Vec::new();
         let first = begin.member(&begin.first);
         if first.is_some_and(|member| member.role == NodeRole::Worker) {
@@ -220,20 +220,8 @@ impl Engine {
                 objections.push(objection(ObjectionKind::NotReady, &what, &remedy));
             }
         }
-        objections.extend(self.against_backup_place(begin));
-        if let Some(command) = self.needs_version(begin) {
-            let what = format!("the command {command} needs {{version}}, and none is named");
-            let remedy = "name the version to reach: --to VERSION";
-            objections.push(objection(ObjectionKind::WrongVersion, &what, remedy));
-        }
-        if begin.kind == Kind::Upgrade
-            && begin.before.version.is_none()
-            && self.equipment.reverts_by_version()
-        {
-            let what = "no node tells the version of now, which the command revert needs";
-            let remedy = "bring a node up first, or let `revert` do without {version}";
-            objections.push(objection(ObjectionKind::WrongVersion, what, remedy));
-        }
+        objections.extend(self.against_backup_place(begin).await);
+        objections.extend(self.against_versions(begin));
         if let Some(to) = &begin.to {
             let legal = |b: u8| b.is_ascii_alphanumeric() || b"._+-".contains(&b);
             if to.is_empty() || VERSION_BYTES_MAX < to.len() || !to.bytes().all(legal) {
@@ -250,23 +238,52 @@ impl Engine {
     }
 
     /// A file that is there already is another procedure's: a backup over it would lose that one.
-    fn against_backup_place(&self, begin: &Begin) -> Option<Objection> {
+    async fn against_backup_place(&self, begin: &Begin) -> Option<Objection> {
         let own = self.equipment.procedures.backup_path.contains("{id}");
         if begin.kind != Kind::Upgrade || !own {
             return None;
         }
-        let path = begin.artefacts.iter().find(|path| Path::new(path).exists())?;
-        let what = format!("{path} is there already, from another procedure");
+        let paths = begin.artefacts.clone();
+        let there = move || paths.into_iter().find(|path| Path::new(path).exists());
+        let Some(found) = look(there).await else {
+            let what = format!("the disk of {} does not answer", begin.backup_path);
+            let remedy = "see what is wrong with it; a backup could not be made there";
+            return Some(objection(ObjectionKind::BackupFlawed, &what, remedy));
+        };
+        let what = format!("{} is there already, from another procedure", found?);
         let remedy = "move it away and keep it: it may be the only backup of that time";
         Some(objection(ObjectionKind::BackupFlawed, &what, remedy))
     }
 
-    /// A command on the way that cannot be run without a version.
-    fn needs_version(&self, begin: &Begin) -> Option<&'static str> {
-        if begin.kind != Kind::Upgrade || begin.to.is_some() {
-            return None;
+    /// Commands on the way that cannot be run without a version, where there is none for them.
+    fn against_versions(&self, begin: &Begin) -> Option<Objection> {
+        let named = begin.to.is_some();
+        let told = begin.before.version.is_some();
+        let needing = |commands: &[&str]| self.equipment.needing_version(commands);
+        let untold = |command: &str| {
+            let what =
+                format!("no node tells the version of now, which the command {command} needs");
+            let remedy = "bring a node up first, or let the command do without {version}";
+            objection(ObjectionKind::WrongVersion, &what, remedy)
+        };
+        match begin.kind {
+            Kind::Upgrade => {
+                let forward = needing(&FORWARD).filter(|_| !named).map(|command| {
+                    let what =
+                        format!("the command {command} needs {{version}}, and none is named");
+                    let remedy = "name the version to reach: --to VERSION";
+                    objection(ObjectionKind::WrongVersion, &what, remedy)
+                });
+                forward.or_else(|| needing(&BACK).filter(|_| !told).map(untold))
+            }
+            Kind::Maintenance => needing(&RESTARTING).filter(|_| !told).map(untold),
+            Kind::FirstStart => needing(&RESTARTING).map(|command| {
+                let what =
+                    format!("the command {command} needs {{version}}, and nothing tells one");
+                let remedy = "write the version of the first start into the command";
+                objection(ObjectionKind::WrongVersion, &what, remedy)
+            }),
         }
-        self.equipment.needing_version()
     }
 
     /// What an operator should know before it begins.
@@ -329,6 +346,31 @@ impl Engine {
         }
         warnings
     }
+}
+
+/// Commands that an upgrade may run on its way, on its way back, and that the others may run.
+const FORWARD: [&str; 9] = [
+    "stop",
+    "stop_all",
+    "backup",
+    "verify_backup",
+    "update",
+    "start",
+    "start_first",
+    "start_others",
+    "verify",
+];
+const BACK: [&str; 8] =
+    ["stop", "stop_all", "restore", "revert", "start", "start_first", "start_others", "verify"];
+const RESTARTING: [&str; 6] =
+    ["stop", "stop_others", "start", "start_first", "start_others", "verify"];
+
+/// A look at a disk that is not the gateway's own, which may hang as a network's does; `None` where
+/// it does.
+pub(super) async fn look<T: Send + 'static>(
+    what: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    tokio::time::timeout(DISK_LOOK_MAX, tokio::task::spawn_blocking(what)).await.ok()?.ok()
 }
 
 fn objection(kind: ObjectionKind, what: &str, remedy: &str) -> Objection {

@@ -2,6 +2,7 @@
 
 use super::super::evidence::NodeEvidence;
 use super::super::{ChoiceCommand, EventKind, ProcedureError, ProcedureReply};
+use super::begin::look;
 use super::guarded::Look;
 use super::{Engine, journalled_key};
 use crate::journal::record::{Commander, Record};
@@ -67,18 +68,25 @@ impl Engine {
     /// Before every node is stopped for it. Its digest is looked at again before the restore.
     async fn backup_is_there(&self, procedure: &Procedure) -> Result<(), ProcedureError> {
         let Some(backup) = procedure.backup.clone() else { return Ok(()) };
-        let look = tokio::task::spawn_blocking(move || {
+        let path = backup.artefacts.first().map(|first| first.path.clone()).unwrap_or_default();
+        let found = look(move || {
             let gone = |artefact: &procedure::Artefact| {
                 let found = std::fs::symlink_metadata(&artefact.path);
                 !found.is_ok_and(|found| found.is_dir() || found.len() == artefact.bytes)
             };
             backup.artefacts.iter().find(|artefact| gone(artefact)).map(|gone| gone.path.clone())
         });
-        let Ok(Some(path)) = look.await else { return Ok(()) };
+        let detail = match found.await {
+            Some(None) => return Ok(()),
+            Some(Some(path)) => {
+                format!("{path} is not there, or not as long as it was: nothing to restore")
+            }
+            None => format!("the disk of {path} does not answer: nothing to restore"),
+        };
         Err(ProcedureError::Refused(vec![Objection {
             kind: ObjectionKind::NoWayBack,
             node: None,
-            detail: format!("{path} is not there, or not as long as it was: nothing to restore"),
+            detail,
             remedy: "put the backup of this procedure back, or repair forward".to_owned(),
             waivable: false,
         }]))
@@ -136,12 +144,13 @@ impl Engine {
             let what = format!("{node} is not left out");
             return vec![objection(ObjectionKind::NotHere, node, what, "nothing is to be done")];
         };
-        let mut objections = Vec::new();
         if known.state != NodeState::Ready {
             let what = format!("{node} is {}: {}", known.state, known.reason);
             let remedy = "start it and wait until it is ready";
-            objections.push(objection(ObjectionKind::NotReady, node, what, remedy));
+            // What is known of it else is of before.
+            return vec![objection(ObjectionKind::NotReady, node, what, remedy)];
         }
+        let mut objections = Vec::new();
         if known.restarted.is_none_or(|restarted| restarted <= left_out.at) {
             let what = format!("{node} was not seen to restart since it was left out");
             let remedy = "stop it, wait until it is down, and start it";

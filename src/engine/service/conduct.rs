@@ -17,6 +17,7 @@ use super::super::reply::Waiter;
 use super::super::watch::Finding;
 use super::super::{Caller, EventKind, Shown, SwitchCommand, WaitFor, Why};
 use super::Engine;
+use super::begin::look;
 use crate::clock;
 use crate::drivers;
 use crate::failpoint;
@@ -71,7 +72,7 @@ impl Engine {
     pub(super) fn facts(&self, procedure: &Procedure) -> Facts {
         let guarded = self.guarded.calls(&self.nodes);
         let old = evidence::must_restart(&self.nodes, &*self.evidence, &guarded);
-        let (now, times) = (clock::now(), procedure.begin.bounds.ready_in_a_row);
+        let (began, times) = (clock::now(), procedure.begin.bounds.ready_in_a_row);
         let facts = |(index, node): (usize, &Arc<Node>)| {
             let known = self.evidence.node(NodeIndex(index));
             // What it said before it was stopped says nothing of what runs now; it is asked again
@@ -82,7 +83,7 @@ impl Engine {
                 taken: known.taken,
                 state: known.state,
                 reason: known.reason,
-                ready_in_a_row: match is_settling(&guarded, &node.id, (now, times)) {
+                ready_in_a_row: match is_settling(&guarded, &node.id, (began, times)) {
                     true => 0,
                     false => known.ready_in_a_row,
                 },
@@ -99,12 +100,14 @@ impl Engine {
             }
         };
         let unfenced = !self.standing.load().unfenced_workers.is_empty();
+        let nodes = self.nodes.iter().enumerate().map(facts).collect();
         Facts {
-            now,
+            // After all that it is compared with.
+            now: clock::now(),
             mode: self.mode(),
             switching: self.running.is_some() || unfenced,
             switch_refused: self.watch.switch_refused.clone(),
-            nodes: self.nodes.iter().enumerate().map(facts).collect(),
+            nodes,
             free_bytes: self.watch.free_bytes.filter(|_| procedure.phase == Phase::BackUp),
         }
     }
@@ -328,16 +331,20 @@ impl Engine {
         order: drivers::Order,
         place: Option<PathBuf>,
     ) -> Result<drivers::Prepared, String> {
-        let runner = self.equipment.runner.clone();
-        let prepare = move || {
-            // The folder of backups need not be there before the first one.
-            if let Some(folder) = place.as_deref().and_then(Path::parent) {
-                let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-                let of = folder.display();
-                made.map_err(|error| format!("the folder {of} cannot be made: {error}"))?;
+        // The folder of backups need not be there before the first one.
+        if let Some(folder) = place.as_deref().and_then(Path::parent).map(Path::to_owned) {
+            let of = folder.display().to_string();
+            let make = move || DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+            match look(make).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    return Err(format!("the folder {of} cannot be made: {error}"));
+                }
+                None => return Err(format!("the disk of {of} does not answer")),
             }
-            runner.prepare(number, &order).map_err(|error| error.to_string())
-        };
+        }
+        let runner = self.equipment.runner.clone();
+        let prepare = move || runner.prepare(number, &order).map_err(|error| error.to_string());
         let prepared = tokio::task::spawn_blocking(prepare).await;
         prepared.unwrap_or_else(|error| Err(error.to_string()))
     }

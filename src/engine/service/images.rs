@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Engine;
+use crate::clock;
 use crate::config::NodeConfig;
 use crate::model::{NodeId, NodeState, Timestamp};
 use crate::procedure::{Image, Procedure};
@@ -26,7 +27,9 @@ impl Engine {
         let since = node.and_then(|node| self.up_since(node));
         let told = self.watch.images.get(id);
         match (told, since) {
-            (Some((asked, image)), Some(since)) if since <= *asked => image.clone(),
+            (Some((asked, image)), Some(since)) if since <= *asked || clock::now() < since => {
+                image.clone()
+            }
             (Some(_) | None, _) => Image::Untold,
         }
     }

@@ -35,7 +35,8 @@ impl Look<'_> {
             }
         }
         let (builds, source) = if by_image { (images, "build command") } else { (pages, "page") };
-        if let Some((_, build)) = builds.first() {
+        let all = there.iter().filter(serves).all(|(_, node)| node.state == NodeState::Ready);
+        if let Some((_, build)) = builds.first().filter(|_| all) {
             self.standing.proven(format!("one build on all nodes: {build}"), source, None);
         }
     }

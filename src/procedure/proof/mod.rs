@@ -4,7 +4,7 @@ mod build;
 mod first;
 mod work;
 
-use super::facts::Downness;
+use super::facts::{Downness, is_since};
 use super::{
     Course, Facts, Job, JobState, Kind, Member, NodeFacts, NodeRecord, Objection, ObjectionKind,
     Phase, Procedure, Road, Work,
@@ -55,7 +55,11 @@ pub fn standing(procedure: &Procedure, facts: &Facts) -> Standing {
             look.those_down();
             look.backed_up();
         }
-        Phase::Update | Phase::Restore | Phase::Revert => look.those_down(),
+        Phase::Update | Phase::Revert => look.those_down(),
+        Phase::Restore => {
+            look.those_down();
+            look.another_backup();
+        }
         Phase::StartFirst => look.first_started(),
         Phase::Work => {
             look.those_down();
@@ -248,7 +252,7 @@ impl<'a> Look<'a> {
             return self.object(Objection::new(ObjectionKind::NotReady, what, remedy).of(id));
         }
         if known.is_ready(self.facts.now, enough) {
-            if !self.procedure.is_ready_for_good(&known) {
+            if !self.procedure.is_ready_for_good(&known, self.facts.now) {
                 return self.standing.wait(format!("{id} is ready still, after its stop"));
             }
             let what = format!("{id} is ready, {} times in a row", known.ready_in_a_row);
@@ -329,7 +333,10 @@ impl<'a> Look<'a> {
     }
 
     fn not_restarted(&mut self, id: &NodeId, what: String) {
-        let remedy = "restart it (stop, wait until it is down, start), or `exclude` it";
+        let remedy = self.by_hand_or(
+            "restart it (stop, wait until it is down, start), or `exclude` it",
+            "`retry` stops it and starts it again; or `exclude` it",
+        );
         self.object(Objection::new(ObjectionKind::NotRestarted, what, remedy).of(id));
     }
 
@@ -407,11 +414,13 @@ impl Procedure {
 
     /// What was seen before a node went down proves nothing after it. One that was told to stop, and
     /// was not seen down, is ready only if it still is when a refused port would have counted as down.
-    fn is_ready_for_good(&self, known: &NodeFacts) -> bool {
+    fn is_ready_for_good(&self, known: &NodeFacts, now: Timestamp) -> bool {
         let (Some(node), Some(taken)) = (self.record(&known.id), known.taken) else { return false };
         match node.course {
             Course::Untouched | Course::CameBack | Course::Started => true,
-            Course::Down => node.down_at.is_none_or(|down| down < taken),
+            Course::Down => {
+                node.down_at.is_none_or(|down| down != taken && is_since(taken, down, now))
+            }
             Course::Stopping => {
                 node.stop_ended.is_some_and(|asked| self.enough().down_after <= taken.since(asked))
             }

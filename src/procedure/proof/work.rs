@@ -49,6 +49,15 @@ impl Look<'_> {
         }
     }
 
+    /// Whose word it is that this, and not the backup that was made, is restored.
+    pub(super) fn another_backup(&mut self) {
+        if let Some(waiver) = self.procedure.waived(ObjectionKind::BackupChanged, None) {
+            let (by, why) = (&waiver.by, &waiver.why);
+            let what = format!("waived by {by}: another backup is restored ({why})");
+            self.standing.proven(what, "operator", Some(waiver.at));
+        }
+    }
+
     fn backup_is_under_way(&self) -> bool {
         let mut jobs = self.procedure.jobs.iter().filter(|job| !job.has_succeeded());
         // What comes after one that failed does not come by itself.
@@ -81,8 +90,11 @@ impl Look<'_> {
                 JobState::Unknown { .. } => {
                     let what =
                         format!("{} ran when the gateway died; its outcome is unknown", job.work);
-                    let remedy =
-                        "see what it did; `adopt` takes it for done, `retry` runs it again";
+                    let remedy = if job.work == Work::Restore {
+                        "half a restore is none: `retry` restores again from the start"
+                    } else {
+                        "see what it did; `adopt` takes it for done, `retry` runs it again"
+                    };
                     self.object(Objection::new(ObjectionKind::CommandUnknown, what, remedy));
                 }
             }

@@ -254,12 +254,13 @@ impl Procedure {
         self.jobs = jobs;
     }
 
-    /// From the look at the backup on; what was taken for the backup is one then.
+    /// From the look at the backup on. What was taken for the backup is one then; where that failed,
+    /// it is the one that was made still.
     fn restore_again(&mut self) {
-        for job in &mut self.jobs {
-            if job.work == Work::Measure && job.has_succeeded() {
-                job.work = Work::Rehash;
-            }
+        match self.jobs.iter_mut().find(|job| job.work == Work::Measure) {
+            Some(taken) if taken.has_succeeded() => taken.work = Work::Rehash,
+            Some(_) => self.jobs = self.jobs_of(Phase::Restore),
+            None => {}
         }
         self.renew_jobs();
     }
@@ -381,7 +382,8 @@ impl Procedure {
         };
         let mut flaws = flaws.to_vec();
         let is_new = job.work == Work::Measure;
-        if is_new && phase == Phase::BackUp {
+        // A clock that was set back since tells nothing of old and new.
+        if is_new && phase == Phase::BackUp && since <= at {
             let old = artefacts.iter().filter(|artefact| artefact.modified < since);
             flaws.extend(
                 old.map(|old| Flaw::Old { path: old.path.clone(), modified: old.modified }),

@@ -42,8 +42,9 @@ impl Procedure {
         }
     }
 
-    /// Commands that came or went with the configuration count at once where nothing of the phase was
-    /// begun or said yet, else from the next phase on.
+    /// Commands that came with the configuration count at once where nothing of the phase was begun
+    /// or said yet, else from the next phase on. Of one that went, what did not succeed is the
+    /// operator's hand now.
     fn change_means(&mut self, means: Means) {
         if self.begin.means == means {
             return;
@@ -52,7 +53,10 @@ impl Procedure {
         let untouched = self.jobs.iter().all(|job| job.state == JobState::Wanted);
         if untouched && !self.word {
             self.jobs = self.jobs_of(self.phase);
+            return;
         }
+        let gone = |job: &Job| !means.has(&job.work) && !job.is_running() && !job.has_succeeded();
+        self.jobs.retain(|job| !gone(job));
     }
 
     pub(super) fn found(&mut self, found: &FoundJob, at: Timestamp) {

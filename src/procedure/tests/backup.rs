@@ -182,3 +182,55 @@ fn an_update_that_could_not_be_started_touched_nothing() {
     play.happens(&Event::JobEnded { number, ending });
     assert!(play.refused(Choice::Abort).is_empty());
 }
+
+#[test]
+fn what_was_to_be_taken_for_the_backup_and_is_not_there_makes_way_for_the_true_one() {
+    let mut play = Play::upgrade_in(Phase::StartFirst);
+    play.says(Choice::Rollback);
+    let mut play = play.until(Phase::Restore);
+    let true_one = play.file.replace((1_000, "other"));
+    let number = play.begins(&Work::Rehash);
+    play.measured(number);
+    play.says(Choice::Waive("backup_changed".to_owned()));
+    play.file = None;
+    let number = play.begins(&Work::Measure);
+    play.measured(number);
+    assert_eq!(play.objections(), ["backup_changed"]);
+    assert_eq!(play.refused(Choice::Waive("backup_changed".to_owned())), ["backup_changed"]);
+    // A third one is asked about again.
+    play.says(Choice::Retry);
+    play.file = Some((1_000, "third"));
+    let number = play.begins(&Work::Rehash);
+    play.measured(number);
+    assert_eq!(play.objections(), ["backup_changed"]);
+    play.says(Choice::Retry);
+    play.file = true_one;
+    let play = play.until(Phase::Done);
+    assert_eq!(play.procedure.outcome, Some(Outcome::RolledBack));
+}
+
+#[test]
+fn a_command_that_failed_and_went_with_the_configuration_is_done_by_hand() {
+    let mut play = Play::upgrade_in(Phase::StartFirst);
+    play.says(Choice::Rollback);
+    let mut play = play.until(Phase::Restore);
+    let number = play.begins(&Work::Rehash);
+    play.measured(number);
+    let number = play.begins(&Work::Restore);
+    play.ends(number, 1);
+    let means = Means { restore: false, ..play.procedure.begin.means };
+    play.happens(&Event::Restarted { jobs: Vec::new(), means, nodes_changed: None });
+    play.says(Choice::Continue);
+    for name in ["n1", "n2"] {
+        play.refuses(name);
+    }
+    play.wait(60);
+    for name in ["n1", "n2"] {
+        play.refuses(name);
+    }
+    play.digest();
+    assert!(!play.objections().contains(&"command_failed".to_owned()), "{:?}", play.objections());
+    play.says(Choice::Continue);
+    let play = play.until(Phase::Done);
+    assert_eq!(play.procedure.outcome, Some(Outcome::RolledBack));
+}

@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::play::*;
-use crate::model::{Mode, NodeRole};
+use crate::model::{Mode, NodeRole, Timestamp};
 
 #[test]
 fn a_refused_port_is_down_only_when_it_lasted_since_the_stop_command_ended() {
@@ -283,4 +283,40 @@ fn a_node_that_a_word_alone_made_down_was_not_seen_to_restart() {
     play.digest();
     assert_eq!(play.course("n2"), Course::Down, "the same process may answer again");
     assert!(play.objections().contains(&"not_restarted:n2".to_owned()));
+}
+
+#[test]
+fn a_node_that_comes_back_is_seen_though_the_clock_was_set_back() {
+    let mut play = Play::upgrade_in(Phase::Update);
+    // A minute back, and everything was probed since.
+    play.facts.now = Timestamp::from_millis(play.facts.now.as_millis() - 60_000);
+    play.refuses("n1");
+    play.up("n2", "old");
+    play.digest();
+    assert_eq!(play.course("n2"), Course::CameBack);
+    assert_eq!(play.objections(), ["came_back:n2"]);
+}
+
+#[test]
+fn how_long_a_port_is_refused_is_not_known_where_the_clock_was_set_back() {
+    let mut play = Play::upgrade_in(Phase::Stop);
+    for name in ["n1", "n2"] {
+        let number = play.begins(&Work::Stop(id(name)));
+        play.ends(number, 0);
+    }
+    play.facts.now = Timestamp::from_millis(play.facts.now.as_millis() - 60_000);
+    play.refuses("n1");
+    play.refuses("n2");
+    play.wait(1);
+    play.refuses("n1");
+    play.refuses("n2");
+    play.digest();
+    assert_eq!(play.objections(), ["not_down:n1", "not_down:n2"]);
+    play.says(Choice::Waive("not_down:n1".to_owned()));
+    play.wait(60);
+    play.refuses("n2");
+    play.wait(31);
+    play.refuses("n2");
+    play.digest();
+    assert_eq!(play.procedure.phase, Phase::BackUp, "the clock has caught up");
 }

@@ -114,6 +114,32 @@ fn outside_a_procedure_the_build_command_outranks_the_page_too() {
 }
 
 #[test]
+fn what_the_build_command_says_is_waited_for_and_not_guessed_from_the_page() {
+    let mut world = World::new(&Wish { running: false, ..Wish::default() });
+    for k in 1..=2 {
+        world.put(&format!("n{k}.options"), "--build 0badbeef");
+        world.put(&format!("n{k}.image"), "A");
+        world.start_node(k);
+    }
+    world.start_gateway(&[]);
+    world.node_is("n1", "ready");
+    world.node_is("n2", "ready");
+    world.upgrade_to("update");
+    world.put("n1.image", "B");
+    world.until_offered("update", "continue");
+    world.says("continue", &json!({}));
+    // The page is the same: by the page nothing changed, and by the command it did.
+    world.go_on_to("start-others");
+    world.told("mixed_builds", "restart them");
+    let what = found(&world.procedure(), "mixed_builds")["detail"].to_string();
+    assert!(what.contains("n1 B, n2 A"), "{what}");
+    world.put("n2.image", "B");
+    world.says("retry", &json!({}));
+    world.go_on_to("done");
+    world.ends("completed");
+}
+
+#[test]
 fn the_build_command_outranks_the_page_where_builds_are_compared() {
     let mut world = World::started(&Wish::default());
     world.upgrade_to("verify");
