@@ -112,7 +112,13 @@ fn of_procedures(config: &Config, out: &mut impl Write) -> io::Result<()> {
     let (there, missing): (Vec<_>, Vec<_>) =
         config.drivers.each().into_iter().partition(|(_, command)| command.is_some());
     let steps = ["backup", "update", "restore", "revert", "verify"];
-    let by_hand = missing.into_iter().filter(|(name, _)| steps.contains(name));
+    let drivers = &config.drivers;
+    let stops = drivers.stop_all.is_some() || config.nodes.iter().all(|n| n.drivers.stop.is_some());
+    let starts = drivers.start_others.is_some()
+        || config.nodes.iter().all(|node| node.drivers.start.is_some());
+    let of_nodes = [("stop", stops), ("start", starts)].into_iter().filter(|(_, there)| !there);
+    let of_nodes = of_nodes.map(|(name, _)| (name, None));
+    let by_hand = of_nodes.chain(missing.into_iter().filter(|(name, _)| steps.contains(name)));
     let (commands, by_hand) = (names(there.into_iter()), names(by_hand));
     if !commands.is_empty() {
         writeln!(out, "  commands  {commands}")?;

@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tokio::task::spawn_blocking;
@@ -16,7 +17,7 @@ use super::folder::Folder;
 use super::process::group_lives_in;
 use super::{DriverError, Ending, Order, Ticket, output};
 use crate::failpoint;
-use crate::model::limits::{COMMAND_LOOK_INTERVAL, COMMANDS_KEPT};
+use crate::model::limits::{COMMAND_KILL_GRACE, COMMAND_LOOK_INTERVAL, COMMANDS_KEPT};
 
 /// Itself, even where the file was replaced by a newer one meanwhile.
 const OURSELVES: &str = "/proc/self/exe";
@@ -165,16 +166,38 @@ impl Runner {
     pub async fn watch(&self, number: u64, ticket: &Ticket) -> Outcome {
         let mut looks = interval(COMMAND_LOOK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let began = Instant::now();
         loop {
             looks.tick().await;
             let (runner, ticket) = (self.clone(), ticket.clone());
-            match spawn_blocking(move || runner.find(number, Some(&ticket))).await {
+            let look = move || {
+                let found = runner.find(number, Some(&ticket));
+                if matches!(found, Found::Running) && !ticket.is_alive() {
+                    runner.end_orphan(number, began.elapsed());
+                }
+                found
+            };
+            match spawn_blocking(look).await {
                 Ok(Found::Ended(ending)) => return Outcome::Ended(ending),
                 Ok(Found::NeverRan) => return Outcome::NeverRan,
                 Ok(Found::Gone) => return Outcome::Gone,
                 // A look that was given up, as while the runtime stops, says nothing.
                 Ok(Found::Running) | Err(_) => {}
             }
+        }
+    }
+
+    /// Its supervisor was killed, and nobody else ends it at its limit, which counts from when it was
+    /// watched. What it comes to is not known then.
+    fn end_orphan(&self, number: u64, watched: Duration) {
+        let folder = self.folder_of(number);
+        let (Ok(orders), Some(child)) = (folder.orders(), folder.child()) else { return };
+        let over = watched.saturating_sub(orders.limit());
+        let signal = if over < COMMAND_KILL_GRACE { Signal::TERM } else { Signal::KILL };
+        if !over.is_zero()
+            && let Err(error) = child.signal_group(signal)
+        {
+            tracing::warn!(number, %error, "a command is past its limit and cannot be ended");
         }
     }
 

@@ -178,7 +178,11 @@ impl Asked<'_> {
     /// What is not complete, each as an objection.
     fn open(&self, standing: Standing) -> Vec<Objection> {
         let wait = |what: &String| {
-            let remedy = "wait for it; `status` shows when it is there";
+            let remedy = if self.procedure.jobs.is_empty() {
+                "do it by hand as `status` says, or wait for it"
+            } else {
+                "wait for it; `status` shows when it is there"
+            };
             Objection::new(ObjectionKind::NotYet, format!("not there yet: {what}"), remedy)
         };
         let waiting: Vec<_> = standing.waiting_for.iter().map(wait).collect();
@@ -262,7 +266,14 @@ impl Asked<'_> {
             };
             return not_here(what, &remedy);
         };
-        if found.waivable { Vec::new() } else { vec![found.clone()] }
+        if !found.waivable {
+            return vec![found.clone()];
+        }
+        match found.kind {
+            // What is done next changes with it.
+            ObjectionKind::BackupChanged | ObjectionKind::NoBackup => self.nothing_runs(),
+            _ => Vec::new(),
+        }
     }
 
     fn exclude(&self, id: &NodeId) -> Vec<Objection> {

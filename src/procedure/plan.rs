@@ -171,6 +171,10 @@ pub fn planned(begin: &Begin, at: Timestamp) -> Vec<PlannedPhase> {
             needs: super::view::needs(&procedure),
             limit: begin.bounds.limits.of(procedure.phase),
         });
+        if procedure.phase == Phase::Stop {
+            // As they will be then, so that the commands that start them are named.
+            procedure.take_all_down();
+        }
         let next = begin.next(Road::Forward, procedure.phase);
         procedure.enter(next, at);
     }

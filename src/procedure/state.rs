@@ -248,6 +248,16 @@ impl Procedure {
     }
 
     /// Is each node that must be down on record as down?
+    /// For a plan: whoever must be down is.
+    pub(super) fn take_all_down(&mut self) {
+        let ids: Vec<NodeId> = self.nodes.iter().map(|node| node.id.clone()).collect();
+        for id in ids.into_iter().filter(|id| self.must_be_down(id)).collect::<Vec<_>>() {
+            if let Some(record) = self.record_mut(&id) {
+                record.course = Course::Down;
+            }
+        }
+    }
+
     pub(super) fn are_all_down(&self) -> bool {
         self.nodes.iter().all(|node| !self.must_be_down(&node.id) || node.course == Course::Down)
     }

@@ -286,6 +286,14 @@ impl Engine {
         }
     }
 
+    /// Are there commands that stop, and that start, every node?
+    fn restarts(&self, begin: &Begin) -> (bool, bool) {
+        let (means, all) = (&begin.means, || begin.members.iter().map(|member| &member.means));
+        let stops = means.stop_all || all().all(|own| own.stop);
+        let starts = (means.start_first && means.start_others) || all().all(|own| own.start);
+        (stops, starts)
+    }
+
     /// What an operator should know before it begins.
     fn forewarn(&self, begin: &Begin) -> Vec<String> {
         let mut warnings = vec![
@@ -310,7 +318,10 @@ impl Engine {
             }
         }
         if begin.kind == Kind::Upgrade {
+            let (stops, starts) = self.restarts(begin);
             let missing: Vec<&str> = [
+                (stops, "stop"),
+                (starts, "start"),
                 (begin.means.backup, "backup"),
                 (begin.means.update, "update"),
                 (begin.means.restore, "restore"),

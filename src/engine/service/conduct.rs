@@ -418,6 +418,13 @@ impl Engine {
             let order = self.equipment.notification(procedure, &message);
             self.watch.notify(order, &self.equipment.runner);
         }
+        // Whatever is wrong with a node, its log may tell.
+        let wrong = view.objections.iter().filter_map(|objection| objection.node.as_ref());
+        for node in wrong {
+            if !self.watch.logs.contains_key(node) {
+                self.watch.ask_logs(&self.equipment, node, procedure);
+            }
+        }
         let shown = Shown {
             taken: facts.now,
             view,

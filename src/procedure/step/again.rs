@@ -12,6 +12,8 @@ impl Procedure {
         self.hold = None;
         // Those were about the other one.
         self.forget_waivers(&[ObjectionKind::NothingChanged, ObjectionKind::PluginsLost]);
+        let is_open = |job: &Job| job.work == Work::Rehash && !job.has_succeeded();
+        let look_is_owed = self.jobs.iter().any(is_open);
         self.enter(Phase::StartFirst, at);
         let mut jobs = self.stops_of([&old].into_iter());
         if jobs.is_empty()
@@ -25,6 +27,9 @@ impl Procedure {
         }
         jobs.append(&mut self.jobs);
         self.jobs = jobs;
+        if look_is_owed {
+            self.look_at_backup_again();
+        }
     }
 
     pub(super) fn change_keep(&mut self, node: &NodeId, at: Timestamp) {

@@ -21,8 +21,21 @@ impl Procedure {
         // The operator saw it then; whoever resumes sees for themselves.
         self.forget_waivers(&[ObjectionKind::NotDown]);
         let rests_on_it = self.backup.is_some() && self.phase != Phase::Lower;
-        if rests_on_it && !self.jobs.iter().any(|job| job.work == Work::Rehash) {
-            self.jobs.insert(0, Job::wanted(Work::Rehash));
+        if rests_on_it {
+            self.look_at_backup_again();
+        }
+    }
+
+    /// Whatever was seen of it before: it lay unwatched.
+    pub(super) fn look_at_backup_again(&mut self) {
+        let restores = |job: &Job| job.is_running() || job.has_succeeded();
+        if self.jobs.iter().any(|job| job.work == Work::Restore && restores(job)) {
+            return; // It was looked at before that.
+        }
+        match self.jobs.iter_mut().find(|job| job.work == Work::Rehash) {
+            Some(look) if look.is_running() => {}
+            Some(look) => look.state = JobState::Wanted,
+            None => self.jobs.insert(0, Job::wanted(Work::Rehash)),
         }
     }
 

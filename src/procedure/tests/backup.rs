@@ -220,6 +220,8 @@ fn a_command_that_failed_and_went_with_the_configuration_is_done_by_hand() {
     play.ends(number, 1);
     let means = Means { restore: false, ..play.procedure.begin.means };
     play.happens(&Event::Restarted { jobs: Vec::new(), means, nodes_changed: None });
+    let number = play.begins(&Work::Rehash);
+    play.measured(number);
     play.says(Choice::Continue);
     for name in ["n1", "n2"] {
         play.refuses(name);
@@ -233,4 +235,52 @@ fn a_command_that_failed_and_went_with_the_configuration_is_done_by_hand() {
     play.says(Choice::Continue);
     let play = play.until(Phase::Done);
     assert_eq!(play.procedure.outcome, Some(Outcome::RolledBack));
+}
+
+#[test]
+fn another_backup_is_not_taken_while_a_restore_runs_and_each_restart_looks_again() {
+    let mut play = Play::upgrade_in(Phase::StartFirst);
+    play.says(Choice::Rollback);
+    let mut play = play.until(Phase::Restore);
+    let number = play.begins(&Work::Rehash);
+    play.measured(number);
+    play.restarts(Vec::new());
+    let again = play.begins(&Work::Rehash);
+    play.file = Some((1_000, "other"));
+    play.measured(again);
+    play.says(Choice::Continue);
+    for seconds in [60, 31] {
+        play.refuses("n1");
+        play.refuses("n2");
+        play.wait(seconds);
+    }
+    play.refuses("n1");
+    play.refuses("n2");
+    play.digest();
+    play.says(Choice::Waive("backup_changed".to_owned()));
+    for work in [Work::Measure, Work::VerifyBackup] {
+        let number = play.begins(&work);
+        if work == Work::Measure { play.measured(number) } else { play.ends(number, 0) }
+    }
+    let restore = play.begins(&Work::Restore);
+    // It is restored: what lies there now says nothing of it.
+    play.restarts(vec![FoundJob::Running { number: restore }]);
+    let open = play.procedure.jobs.iter().any(|job| job.state == JobState::Wanted);
+    assert!(!open, "{:?}", play.procedure.jobs);
+}
+
+#[test]
+fn another_first_node_does_not_go_over_a_lost_backup() {
+    let mut play = Play::upgrade_in(Phase::Verify);
+    play.restarts(Vec::new());
+    play.file = Some((1_000, "other"));
+    let number = play.begins(&Work::Rehash);
+    play.measured(number);
+    play.says(Choice::Continue);
+    play.says(Choice::ChangeFirst(id("n2")));
+    let number = play.begins(&Work::Stop(id("n1")));
+    play.ends(number, 0);
+    let number = play.begins(&Work::Rehash);
+    play.measured(number);
+    assert!(play.objections().contains(&"backup_changed".to_owned()), "{:?}", play.objections());
 }

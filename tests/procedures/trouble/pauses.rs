@@ -27,7 +27,9 @@ fn raise(world: &World) -> String {
 fn raising_says_that_it_pauses_the_procedure() {
     let mut world = World::started(&Wish::default());
     assert!(!raise(&world).contains("paused"), "no procedure runs");
-    assert_eq!(world.put_mode(&json!({"kind": "cluster"})).status, 200);
+    world.wait_until("what the nodes run is known", |world| {
+        world.put_mode(&json!({"kind": "cluster"})).status == 200
+    });
 
     // Raised already: nothing changes but the pause.
     let id = world.begun(&json!({"kind": "upgrade", "to": "2.3.0"}));
