@@ -124,6 +124,10 @@ fn what_the_build_command_says_is_waited_for_and_not_guessed_from_the_page() {
     world.start_gateway(&[]);
     world.node_is("n1", "ready");
     world.node_is("n2", "ready");
+    world.wait_until("what it runs before is known", |world| {
+        let plan = world.call("GET", "/v1/plan?procedure=upgrade&to=2.3.0", "", None);
+        plan.is_some_and(|plan| plan.body["before"]["image"] == "A")
+    });
     world.upgrade_to("update");
     world.put("n1.image", "B");
     world.until_offered("update", "continue");
