@@ -6,36 +6,58 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
+
 use crate::model::limits::{COMMAND_OUTPUT_BYTES_MAX, OUTPUT_LINE_CHARS_MAX};
 
 /// Of a file that grew too long, so much of its start and of its end is kept.
 const KEPT: u64 = 1024 * 1024;
 
-/// Keeps an output file bounded while others append to it.
+/// Holes begin and end at blocks.
+const BLOCK: u64 = 64 * 1024;
+
+/// Keeps an output file bounded while others append to it: its middle is given back to the disk as a
+/// hole, which loses nothing that is written meanwhile. When the command has ended, the hole is
+/// closed.
 pub(super) struct Bound {
     file: Option<File>,
+    hole_end: u64,
     left_out: u64,
 }
 
 impl Bound {
     pub(super) fn of(path: &Path) -> Self {
         let file = OpenOptions::new().read(true).append(true).open(path).ok();
-        Self { file, left_out: 0 }
+        Self { file, hole_end: 0, left_out: 0 }
     }
 
-    /// Cuts the middle out of a file that grew too long. Whoever writes appends, so the next bytes
-    /// come behind the cut; what is written in the very moment of the cut may be lost.
+    /// While it is written. Output is for people to read; a command is not ended because of it.
     pub(super) fn keep(&mut self) {
-        // Output is for people to read; a command is not ended because of it.
+        let Some(file) = &self.file else { return };
+        let Ok(length) = file.metadata().map(|data| data.len()) else { return };
+        if length.saturating_sub(self.hole_end) <= COMMAND_OUTPUT_BYTES_MAX {
+            return;
+        }
+        let end = (length - KEPT) / BLOCK * BLOCK;
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match fallocate(file, hole, KEPT, end - KEPT) {
+            Ok(()) => self.hole_end = end,
+            // The disk knows no holes: what is written in the very moment of the cut may be lost.
+            Err(_) => self.close(),
+        }
+    }
+
+    /// When it is written no more.
+    pub(super) fn close(&mut self) {
         if let Some(file) = &self.file
             && let Ok(Some(left_out)) = cut(file, self.left_out)
         {
-            self.left_out = left_out;
+            (self.left_out, self.hole_end) = (left_out, 0);
         }
     }
 }
 
-/// Returns how many bytes are missing by now.
+/// Takes the middle out of a file that grew too long. Returns how many bytes are missing by now.
 fn cut(file: &File, before: u64) -> io::Result<Option<u64>> {
     let length = file.metadata()?.len();
     if length <= COMMAND_OUTPUT_BYTES_MAX {
@@ -45,10 +67,13 @@ fn cut(file: &File, before: u64) -> io::Result<Option<u64>> {
     file.read_exact_at(&mut end, length - KEPT)?;
     file.set_len(KEPT)?;
     let left_out = before + (length - 2 * KEPT);
-    let most = COMMAND_OUTPUT_BYTES_MAX >> 20;
-    let line = format!("\n[drawspan: more than {most} MiB; {left_out} bytes are left out here]\n");
-    (&*file).write_all(&[line.as_bytes(), &end].concat())?;
+    (&*file).write_all(&[said(left_out).as_bytes(), &end].concat())?;
     Ok(Some(left_out))
+}
+
+fn said(left_out: u64) -> String {
+    let most = COMMAND_OUTPUT_BYTES_MAX >> 20;
+    format!("\n[drawspan: more than {most} MiB; {left_out} bytes are left out here]\n")
 }
 
 /// The last lines of a file, at most `bytes_max` bytes of it, as text that is safe on a terminal.
@@ -91,12 +116,19 @@ fn safe(line: &str) -> String {
 }
 
 /// What stands from `offset` on, at most `bytes_max` bytes, and the offset behind it. Where the
-/// file was cut below the offset, it goes on from the line that says so.
+/// middle is missing, it goes on from a line that says so.
 pub(super) fn after(path: &Path, offset: u64, bytes_max: usize) -> io::Result<(Vec<u8>, u64)> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
     let offset = if length < offset { length.min(KEPT) } else { offset };
-    let bytes = read_at(&file, offset, bytes_max)?;
+    // Behind the last byte there is no data either.
+    let data = seek(&file, SeekFrom::Data(offset)).unwrap_or(offset);
+    if offset < data {
+        return Ok((said(data - offset).into_bytes(), data));
+    }
+    let hole = seek(&file, SeekFrom::Hole(offset)).unwrap_or(length);
+    let until = usize::try_from(hole.saturating_sub(offset)).unwrap_or(usize::MAX);
+    let bytes = read_at(&file, offset, bytes_max.min(until))?;
     let next = offset + bytes.len() as u64;
     Ok((bytes, next))
 }
@@ -137,22 +169,34 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_keeps_start_and_end_and_says_how_much_is_missing() {
+    fn a_long_file_keeps_start_and_end_and_says_how_much_is_missing() {
         let file = file(b"first\n");
-        file.as_file().set_len(COMMAND_OUTPUT_BYTES_MAX).expect("long");
+        let mut writer = OpenOptions::new().append(true).open(file.path()).expect("it opens");
+        let long = vec![b'x'; usize::try_from(COMMAND_OUTPUT_BYTES_MAX).expect("it fits") - 6];
+        writer.write_all(&long).expect("written");
         let mut bound = Bound::of(file.path());
         bound.keep();
-        assert_eq!(bound.left_out, 0);
-        let mut writer = OpenOptions::new().append(true).open(file.path()).expect("it opens");
+        assert_eq!(bound.hole_end, 0);
         writer.write_all(b"\nlast\n").expect("written");
         bound.keep();
-        assert_eq!(bound.left_out, COMMAND_OUTPUT_BYTES_MAX + 6 - 2 * KEPT);
+        let hole_end = bound.hole_end;
+        assert!(COMMAND_OUTPUT_BYTES_MAX - KEPT - BLOCK < hole_end, "{hole_end}");
         writer.write_all(b"more\n").expect("written");
 
+        // Read over the hole while it is written.
+        let (start, next) = after(file.path(), 0, 6).expect("readable");
+        assert_eq!((&start[..], next), (&b"first\n"[..], 6));
+        let (end, next) = after(file.path(), KEPT - 3, 60).expect("readable");
+        assert_eq!((&end[..], next), (&b"xxx"[..], KEPT));
+        let (middle, next) = after(file.path(), next, 60).expect("readable");
+        assert_eq!(next, hole_end);
+        assert_eq!(String::from_utf8_lossy(&middle), said(hole_end - KEPT));
+        assert_eq!(tail(file.path(), 2, 100).expect("readable"), ["last", "more"]);
+
+        bound.close();
         let length = file.as_file().metadata().expect("it is there").len();
         assert!(length < 3 * KEPT, "{length}");
-        let (start, _) = after(file.path(), 0, 6).expect("readable");
-        assert_eq!(start, b"first\n");
+        assert_eq!(bound.left_out, COMMAND_OUTPUT_BYTES_MAX + 11 - 2 * KEPT);
         assert_eq!(tail(file.path(), 2, 100).expect("readable"), ["last", "more"]);
         let (middle, next) = after(file.path(), COMMAND_OUTPUT_BYTES_MAX, 60).expect("readable");
         let middle = String::from_utf8_lossy(&middle).into_owned();

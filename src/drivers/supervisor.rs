@@ -151,7 +151,7 @@ async fn watch(
     if cause.is_some() || (orders.group && group_lives(leader)) {
         group::end(leader).await;
     }
-    bound.keep();
+    bound.close();
     // It has ended, so this does not wait.
     let waited = child.wait();
     cause.unwrap_or_else(|| match waited {

@@ -69,6 +69,16 @@ fn an_unpacking_that_fails_half_way_leaves_the_folder_as_it_was() {
 }
 
 #[test]
+fn restores_in_one_second_keep_what_each_of_them_replaced() {
+    let scene = furnished();
+    for _ in 0..4 {
+        storage(&scene, "unpack").well();
+        storage(&scene, "swap").well();
+    }
+    assert_eq!(beside(&scene).len(), 5, "{:?}", beside(&scene));
+}
+
+#[test]
 fn a_swap_that_a_crash_cut_between_its_two_moves_can_be_repeated() {
     let scene = furnished();
     storage(&scene, "unpack").well();
