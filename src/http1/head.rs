@@ -1,10 +1,12 @@
 //! Heads, taken off a buffer and put into one.
 
 use std::mem::MaybeUninit;
+use std::sync::LazyLock;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONNECTION, EXPECT, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use memchr::memmem::Finder;
 
 use super::Malformed;
 use super::lines::{Lines, elements};
@@ -98,7 +100,7 @@ fn parse_request(head: &Bytes) -> Result<RequestHead, Malformed> {
     whole(parsed, head.len())?;
     let method = Method::from_bytes(request.method.unwrap_or_default().as_bytes());
     let target = head.slice_ref(request.path.unwrap_or_default().as_bytes());
-    if target.contains(&b'#') {
+    if memchr::memchr(b'#', &target).is_some() {
         // RFC 9112 section 3.2 has no fragment; some cut it off, some do not.
         return Err(Malformed::Head("the target"));
     }
@@ -160,18 +162,29 @@ pub(super) fn take_trailers(buffer: &mut BytesMut) -> Result<Option<HeaderMap>, 
 
 /// Where the lines that begin `bytes` end: behind the first empty one.
 fn section_end(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
-    let mut begin = 0;
-    for feed in memchr::memchr_iter(b'\n', bytes) {
-        if feed == 0 || bytes.get(feed - 1) != Some(&b'\r') {
-            return Err(Malformed::BareLineFeed);
-        }
-        if feed - begin == 1 {
-            let end = feed + 1;
-            return if end <= HEAD_BYTES_MAX { Ok(Some(end)) } else { Err(Malformed::HeadTooLong) };
-        }
-        begin = feed + 1;
+    static EMPTY_LINE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
+    let end = match bytes {
+        [b'\r', b'\n', ..] => Some(2),
+        bytes => EMPTY_LINE.find(bytes).map(|at| at + 4),
+    };
+    if has_bare_feed(bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default()) {
+        return Err(Malformed::BareLineFeed);
     }
-    if HEAD_BYTES_MAX < bytes.len() { Err(Malformed::HeadTooLong) } else { Ok(None) }
+    match end {
+        Some(end) if end <= HEAD_BYTES_MAX => Ok(Some(end)),
+        None if bytes.len() <= HEAD_BYTES_MAX => Ok(None),
+        Some(_) | None => Err(Malformed::HeadTooLong),
+    }
+}
+
+/// Is there a line feed without a carriage return before it? Without a branch for each byte, so
+/// that many are looked at at once.
+fn has_bare_feed(section: &[u8]) -> bool {
+    let follows = section.iter().zip(section.get(1..).unwrap_or_default());
+    let bare = follows.fold(0, |bare, (before, byte)| {
+        bare | (u8::from(*byte == b'\n') & u8::from(*before != b'\r'))
+    });
+    bare != 0 || section.first() == Some(&b'\n')
 }
 
 /// The parser agrees that the section ends where its empty line is.
@@ -250,6 +263,36 @@ mod tests {
         assert_eq!(cookies, [b"1", b"2"]);
         assert_eq!(head.headers.text(&SERVER), Some("a"));
         assert_eq!(&buffer[..], b"rest");
+    }
+
+    /// Line by line, as one would read it.
+    fn walked(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
+        let mut begin = 0;
+        for (feed, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+            if feed == 0 || bytes[feed - 1] != b'\r' {
+                return Err(Malformed::BareLineFeed);
+            }
+            if feed - begin == 1 {
+                return Ok(Some(feed + 1));
+            }
+            begin = feed + 1;
+        }
+        Ok(None)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_section_ends_where_a_walk_over_its_lines_ends(text in "[a\r\n]{0,40}") {
+            let found = section_end(text.as_bytes());
+            proptest::prop_assert_eq!(format!("{found:?}"), format!("{:?}", walked(text.as_bytes())));
+        }
+
+        #[test]
+        fn lines_end_well_wherever_they_begin(lines in proptest::collection::vec("a{0,3}", 0..20)) {
+            let text: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+            let found = section_end(text.as_bytes());
+            proptest::prop_assert_eq!(format!("{found:?}"), format!("{:?}", walked(text.as_bytes())));
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The header lines of a head, as they came: their order, their case, their bytes.
 //!
 //! What was read stays where it was read and is pointed at; what is added stands behind it. Heads
-//! have few lines, and looking one up is a walk.
+//! have few lines, and looking one up is a walk; most of those that are looked up are not there,
+//! which a mask of what is tells without one.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
@@ -13,6 +14,8 @@ use crate::model::limits::HEAD_BYTES_MAX;
 pub struct Lines {
     section: Bytes,
     read: Vec<Span>,
+    /// The marks of all names that were read; those of removed lines stay.
+    marks: u64,
     added: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -36,15 +39,22 @@ impl Lines {
         };
         // An empty value may point anywhere.
         let value = |part: &[u8]| if part.is_empty() { (0, 0) } else { span(part) };
+        let mut marks = 0;
         let read = lines
             .iter()
-            .map(|line| Span { name: span(line.name.as_bytes()), value: value(line.value) });
-        Self { section: section.clone(), read: read.collect(), added: Vec::new() }
+            .map(|line| {
+                marks |= mark(line.name.as_bytes());
+                Span { name: span(line.name.as_bytes()), value: value(line.value) }
+            })
+            .collect();
+        Self { section: section.clone(), read, marks, added: Vec::new() }
     }
 
     /// The lines read whose name is `known`. Asked often: the length alone tells most apart.
     fn read_as<'a>(&'a self, known: &str) -> impl Iterator<Item = &'a Span> {
-        self.read.iter().filter(move |Span { name: (from, to), .. }| {
+        let there = self.marks & mark(known.as_bytes()) != 0;
+        let read = if there { self.read.as_slice() } else { &[] };
+        read.iter().filter(move |Span { name: (from, to), .. }| {
             usize::from(to - from) == known.len() && is(self.part((*from, *to)), known)
         })
     }
@@ -109,7 +119,7 @@ impl Lines {
 
     /// Keeps the lines whose names `keeps` takes.
     pub fn retain(&mut self, keeps: impl Fn(&[u8]) -> bool) {
-        let Self { section, read, added } = self;
+        let Self { section, read, added, marks: _ } = self;
         read.retain(|Span { name: (from, to), .. }| {
             keeps(section.get(usize::from(*from)..usize::from(*to)).unwrap_or_default())
         });
@@ -141,6 +151,14 @@ impl<'a> FromIterator<(&'a HeaderName, &'a HeaderValue)> for Lines {
         let added = lines.into_iter().map(|(name, value)| (name.clone(), value.clone()));
         Self { added: added.collect(), ..Self::default() }
     }
+}
+
+/// One bit for a name, the same in whatever case it is written: of its length and its ends.
+fn mark(name: &[u8]) -> u64 {
+    let (Some(first), Some(last)) = (name.first(), name.last()) else { return 0 };
+    // Letters differ in bit 0x20 only between their cases; other bytes may share a bit, and do.
+    let ends = usize::from(first & 0x1F) * 7 + usize::from(last & 0x1F);
+    1 << ((ends + name.len() * 5) & 0x3F)
 }
 
 /// Is `name`, as it was sent, that of `known`, which is in small letters?
@@ -203,6 +221,16 @@ mod tests {
         assert_eq!((lines.text(&HOST), lines.contains(&ACCEPT)), (Some("a"), false));
         lines.retain(|name| is(name, "a"));
         assert_eq!(text(&lines), "A: b\r\n\r\n");
+    }
+
+    #[test]
+    fn a_name_has_the_same_mark_in_every_case() {
+        for name in ["host", "x-forwarded-for", "te", "a", "sec-fetch-dest", "x_y"] {
+            assert_eq!(mark(name.as_bytes()), mark(name.to_ascii_uppercase().as_bytes()), "{name}");
+        }
+        assert_ne!(mark(b"host"), mark(b"te"));
+        let lines = lines("HOST: a\r\nx-Request-ID: 1\r\n\r\n");
+        assert!(lines.contains(&HOST) && lines.contains(&HeaderName::from_static("x-request-id")));
     }
 
     #[test]

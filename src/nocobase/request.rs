@@ -70,7 +70,7 @@ impl RequestFacts {
 /// `#` as well, though no honest client sends one.
 pub fn path_of(target: &str) -> &str {
     let target = if target.starts_with('/') { target } else { without_authority(target) };
-    let end = target.find(['?', '#']).unwrap_or(target.len());
+    let end = memchr::memchr2(b'?', b'#', target.as_bytes()).unwrap_or(target.len());
     &target[..end]
 }
 

@@ -106,9 +106,11 @@ fn is_protected(name: &[u8]) -> bool {
 
 /// One of the X-Forwarded family?
 fn is_forwarded(name: &[u8]) -> bool {
-    const FAMILY: &[u8] = b"x-forwarded-";
-    name.get(..FAMILY.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(FAMILY))
+    let begin = name.get(..FORWARDED_FAMILY.len());
+    begin.is_some_and(|begin| begin.eq_ignore_ascii_case(FORWARDED_FAMILY))
 }
+
+const FORWARDED_FAMILY: &[u8] = b"x-forwarded-";
 
 /// Makes a client's head into the one that a node gets: hop-by-hop lines go, the client's address
 /// and the request's id are set.
@@ -177,17 +179,13 @@ impl Origin {
 /// Is this a line that frames a message or tells its origin, with `_` for `-`? What stands behind us
 /// may read both as one (CGI does), and we have checked only one of them (pingora#674).
 fn is_disguised(name: &[u8]) -> bool {
-    const MEANT: [&str; 8] = [
-        "connection",
-        "content-length",
-        "forwarded",
-        "host",
-        "transfer-encoding",
-        "upgrade",
-        "x-real-ip",
-        "x-request-id",
-    ];
-    if !name.contains(&b'_') {
+    // Of those without a `-` nothing can be disguised so.
+    const MEANT: [&str; 4] = ["content-length", "transfer-encoding", "x-real-ip", "x-request-id"];
+    // Asked of every line: the length tells most of them apart.
+    let may_be_forwarded =
+        FORWARDED_FAMILY.len() <= name.len() && matches!(name.first(), Some(b'x' | b'X'));
+    let may_be = may_be_forwarded || MEANT.iter().any(|known| known.len() == name.len());
+    if !may_be || !name.contains(&b'_') {
         return false;
     }
     let plain: Vec<u8> = name.iter().map(|b| if *b == b'_' { b'-' } else { *b }).collect();
