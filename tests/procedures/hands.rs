@@ -161,6 +161,15 @@ impl World {
         self.go_on_to(phase);
     }
 
+    /// Until this node, one of the others, does not come up.
+    pub fn upgrade_to_the_others_without(&mut self, id: &str) {
+        self.upgrade_to("verify");
+        self.until_offered("verify", "confirm");
+        self.put(&format!("{id}.trouble"), "never-ready");
+        self.says("confirm", &json!({}));
+        self.told(&format!("not_ready:{id}"), "`exclude`");
+    }
+
     pub fn upgrade_by_itself(&mut self) -> u64 {
         self.begun(&json!({"kind": "upgrade", "to": "2.3.0", "auto": true}))
     }

@@ -4,6 +4,23 @@ use super::super::*;
 use super::play::*;
 use crate::model::Timestamp;
 
+/// On the way back, with every node down and nothing restored yet.
+fn restoring() -> Play {
+    let mut play = Play::upgrade_in(Phase::StartFirst);
+    play.says(Choice::Rollback);
+    play.until(Phase::Restore)
+}
+
+/// After a restart, when both were refused for long enough again.
+fn seen_down_again(play: &mut Play) {
+    for seconds in [60, 31, 0] {
+        play.refuses("n1");
+        play.refuses("n2");
+        play.wait(seconds);
+    }
+    play.digest();
+}
+
 #[test]
 fn a_node_that_comes_back_voids_the_backup_until_the_update_is_begun() {
     for phase in [Phase::BackUp, Phase::Update] {
@@ -141,9 +158,7 @@ fn without_a_backup_there_is_no_rollback() {
 
 #[test]
 fn a_restore_that_was_cut_short_is_not_taken_for_done() {
-    let mut play = Play::upgrade_in(Phase::StartFirst);
-    play.says(Choice::Rollback);
-    let mut play = play.until(Phase::Restore);
+    let mut play = restoring();
     let number = play.begins(&Work::Rehash);
     play.measured(number);
     let number = play.begins(&Work::Restore);
@@ -185,9 +200,7 @@ fn an_update_that_could_not_be_started_touched_nothing() {
 
 #[test]
 fn what_was_to_be_taken_for_the_backup_and_is_not_there_makes_way_for_the_true_one() {
-    let mut play = Play::upgrade_in(Phase::StartFirst);
-    play.says(Choice::Rollback);
-    let mut play = play.until(Phase::Restore);
+    let mut play = restoring();
     let true_one = play.file.replace((1_000, "other"));
     let number = play.begins(&Work::Rehash);
     play.measured(number);
@@ -211,9 +224,7 @@ fn what_was_to_be_taken_for_the_backup_and_is_not_there_makes_way_for_the_true_o
 
 #[test]
 fn a_command_that_failed_and_went_with_the_configuration_is_done_by_hand() {
-    let mut play = Play::upgrade_in(Phase::StartFirst);
-    play.says(Choice::Rollback);
-    let mut play = play.until(Phase::Restore);
+    let mut play = restoring();
     let number = play.begins(&Work::Rehash);
     play.measured(number);
     let number = play.begins(&Work::Restore);
@@ -223,14 +234,7 @@ fn a_command_that_failed_and_went_with_the_configuration_is_done_by_hand() {
     let number = play.begins(&Work::Rehash);
     play.measured(number);
     play.says(Choice::Continue);
-    for name in ["n1", "n2"] {
-        play.refuses(name);
-    }
-    play.wait(60);
-    for name in ["n1", "n2"] {
-        play.refuses(name);
-    }
-    play.digest();
+    seen_down_again(&mut play);
     assert!(!play.objections().contains(&"command_failed".to_owned()), "{:?}", play.objections());
     play.says(Choice::Continue);
     let play = play.until(Phase::Done);
@@ -239,9 +243,7 @@ fn a_command_that_failed_and_went_with_the_configuration_is_done_by_hand() {
 
 #[test]
 fn another_backup_is_not_taken_while_a_restore_runs_and_each_restart_looks_again() {
-    let mut play = Play::upgrade_in(Phase::StartFirst);
-    play.says(Choice::Rollback);
-    let mut play = play.until(Phase::Restore);
+    let mut play = restoring();
     let number = play.begins(&Work::Rehash);
     play.measured(number);
     play.restarts(Vec::new());
@@ -249,14 +251,7 @@ fn another_backup_is_not_taken_while_a_restore_runs_and_each_restart_looks_again
     play.file = Some((1_000, "other"));
     play.measured(again);
     play.says(Choice::Continue);
-    for seconds in [60, 31] {
-        play.refuses("n1");
-        play.refuses("n2");
-        play.wait(seconds);
-    }
-    play.refuses("n1");
-    play.refuses("n2");
-    play.digest();
+    seen_down_again(&mut play);
     play.says(Choice::Waive("backup_changed".to_owned()));
     for work in [Work::Measure, Work::VerifyBackup] {
         let number = play.begins(&work);
@@ -267,6 +262,13 @@ fn another_backup_is_not_taken_while_a_restore_runs_and_each_restart_looks_again
     play.restarts(vec![FoundJob::Running { number: restore }]);
     let open = play.procedure.jobs.iter().any(|job| job.state == JobState::Wanted);
     assert!(!open, "{:?}", play.procedure.jobs);
+    // Whatever finds it changed once more.
+    let state = JobState::Ended { ending: Ending::Exited(1), at: play.now() };
+    play.procedure.jobs.insert(0, Job { work: Work::Rehash, state });
+    play.procedure.flaws = vec![Flaw::Changed { path: "/b".to_owned() }];
+    play.procedure.waivers.clear();
+    let taken = play.refused(Choice::Waive("backup_changed".to_owned()));
+    assert_eq!(taken, ["command_running"]);
 }
 
 #[test]

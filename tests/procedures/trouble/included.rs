@@ -10,11 +10,7 @@ const SHORT: &str = "[procedures.limits]\nstart_others = \"2s\"\n";
 /// An upgrade that is over and left n2 out, which was restarted since.
 fn left_out(prepare: impl FnOnce(&World)) -> World {
     let mut world = World::started(&Wish { procedures: SHORT, ..Wish::default() });
-    world.upgrade_to("verify");
-    world.until_offered("verify", "confirm");
-    world.put("n2.trouble", "never-ready");
-    world.says("confirm", &json!({}));
-    world.told("not_ready:n2", "`exclude`");
+    world.upgrade_to_the_others_without("n2");
     world.says("exclude", &json!({"node": "n2", "why": "its disk is broken"}));
     world.stop_node(2);
     world.node_is("n2", "down");

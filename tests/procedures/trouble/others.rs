@@ -19,11 +19,7 @@ fn is_not_met(world: &mut World, before: usize) {
 #[test]
 fn a_node_that_never_comes_up_is_left_out_until_it_is_restarted_and_included() {
     let mut world = World::started(&Wish { procedures: SHORT, ..Wish::default() });
-    world.upgrade_to("verify");
-    world.until_offered("verify", "confirm");
-    world.put("n2.trouble", "never-ready");
-    world.says("confirm", &json!({}));
-    world.told("not_ready:n2", "`exclude`");
+    world.upgrade_to_the_others_without("n2");
     assert_eq!(world.procedure()["phase"], "start-others");
     assert_eq!(world.say("exclude", &json!({"node": "n2"})).status, 400, "it needs a reason");
     world.refused("exclude", &json!({"node": "n1", "why": "x"}), "last_node");
