@@ -114,7 +114,7 @@ fn of_procedures(config: &Config, out: &mut impl Write) -> io::Result<()> {
     let steps = ["backup", "update", "restore", "revert", "verify"];
     let drivers = &config.drivers;
     let stops = drivers.stop_all.is_some() || config.nodes.iter().all(|n| n.drivers.stop.is_some());
-    let starts = drivers.start_others.is_some()
+    let starts = (drivers.start_first.is_some() && drivers.start_others.is_some())
         || config.nodes.iter().all(|node| node.drivers.start.is_some());
     let of_nodes = [("stop", stops), ("start", starts)].into_iter().filter(|(_, there)| !there);
     let of_nodes = of_nodes.map(|(name, _)| (name, None));

@@ -76,7 +76,7 @@ pub fn engine(
         constants: Arc::new(constants),
     };
     let nodes = tables.load().nodes.clone();
-    let mut engine = Engine::new(parts, nodes, inbox);
+    let engine = Engine::new(parts, nodes, inbox);
     // Before anybody can ask.
     engine.show_procedure();
     (handle, engine.run())

@@ -81,7 +81,7 @@ pub(super) struct Watch {
     told: (u64, u64),
     /// When each was asked last, and whether its answer is still to come.
     asked: BTreeMap<(Asked, Option<NodeId>), (Instant, bool)>,
-    /// When each was asked what it runs, outside a procedure.
+    /// When each was asked what it runs, to compare with when it came up.
     images_asked: BTreeMap<NodeId, Timestamp>,
     findings: mpsc::Sender<Finding>,
     tasks: TaskTracker,

@@ -269,11 +269,9 @@ impl Asked<'_> {
         if !found.waivable {
             return vec![found.clone()];
         }
-        match found.kind {
-            // What is done next changes with it.
-            ObjectionKind::BackupChanged | ObjectionKind::NoBackup => self.nothing_runs(),
-            _ => Vec::new(),
-        }
+        let changes_jobs =
+            matches!(found.kind, ObjectionKind::BackupChanged | ObjectionKind::NoBackup);
+        if changes_jobs { self.nothing_runs() } else { Vec::new() }
     }
 
     fn exclude(&self, id: &NodeId) -> Vec<Objection> {

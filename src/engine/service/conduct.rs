@@ -65,6 +65,7 @@ impl Engine {
                 break;
             }
         }
+        self.see_to_obstacles();
         self.show_procedure();
     }
 
@@ -409,22 +410,27 @@ impl Engine {
         self.events.tell(self.revision(), kind);
     }
 
-    /// Whoever asks for the status sees it.
-    pub(in crate::engine) fn show_procedure(&mut self) {
+    /// What stands in the way is told, and the logs of the nodes that it is about are fetched.
+    fn see_to_obstacles(&mut self) {
         let Some(procedure) = self.ledger.procedure() else { return };
-        let facts = self.facts(procedure);
-        let view = procedure::view(procedure, &facts);
+        let view = procedure::view(procedure, &self.facts(procedure));
         if let Some(message) = self.watch.obstacles.alarm(&view, Instant::now()) {
             let order = self.equipment.notification(procedure, &message);
             self.watch.notify(order, &self.equipment.runner);
         }
-        // Whatever is wrong with a node, its log may tell.
         let wrong = view.objections.iter().filter_map(|objection| objection.node.as_ref());
         for node in wrong {
             if !self.watch.logs.contains_key(node) {
                 self.watch.ask_logs(&self.equipment, node, procedure);
             }
         }
+    }
+
+    /// Whoever asks for the status sees it.
+    pub(in crate::engine) fn show_procedure(&self) {
+        let Some(procedure) = self.ledger.procedure() else { return };
+        let facts = self.facts(procedure);
+        let view = procedure::view(procedure, &facts);
         let shown = Shown {
             taken: facts.now,
             view,
