@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::alarms::Obstacles;
@@ -26,13 +29,13 @@ pub(super) enum Finding {
     Image(NodeId, Timestamp, Image),
     Logs(NodeId, Vec<String>),
     Space(Option<u64>),
-    /// The last lines of a running command's output, and what is new of it.
+    /// The last lines of a command's output, and what is new of it.
     Output {
         number: u64,
         last: Vec<String>,
         new: Vec<String>,
-        offset: u64,
     },
+    /// After the whole of its output.
     Ended {
         number: u64,
         outcome: Outcome,
@@ -44,6 +47,8 @@ pub(super) enum Finding {
     },
 }
 
+/// How often what a running command wrote is looked for.
+const READ_OUTPUT_EVERY: Duration = Duration::from_millis(500);
 /// Of what a build command prints: a digest, or a version.
 const IMAGE_CHARS_MAX: usize = 200;
 /// Quick commands under way at once; others wait for their turn.
@@ -55,7 +60,6 @@ const NOTIFICATIONS_MAX: usize = 4;
 enum Asked {
     Node(AskedOfNode),
     Space,
-    Output,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,8 +81,6 @@ pub(super) struct Watch {
     pub(super) outputs: Outputs,
     /// What stands in the way, and was told or not.
     pub(super) obstacles: Obstacles,
-    /// How far the output of the running command was told.
-    told: (u64, u64),
     /// When each was asked last, and whether its answer is still to come.
     asked: BTreeMap<(Asked, Option<NodeId>), (Instant, bool)>,
     /// When each was asked what it runs, to compare with when it came up.
@@ -99,7 +101,6 @@ impl Watch {
             switch_refused: None,
             outputs: Outputs::default(),
             obstacles: Obstacles::default(),
-            told: (0, 0),
             asked: BTreeMap::new(),
             images_asked: BTreeMap::new(),
             findings,
@@ -129,15 +130,6 @@ impl Watch {
         // From the stop on, so that it is known before the backup may begin.
         if let crate::procedure::Phase::Stop | crate::procedure::Phase::BackUp = procedure.phase {
             self.ask_space(equipment.backup_place(procedure));
-        }
-        let running = procedure.running().find_map(|job| match &job.state {
-            crate::procedure::JobState::Running { ticket, .. } if 0 < ticket.pid => {
-                Some(ticket.number)
-            }
-            _ => None,
-        });
-        if let Some(number) = running {
-            self.read_output(number, &equipment.runner);
         }
     }
 
@@ -172,7 +164,6 @@ impl Watch {
         let every = match what {
             Asked::Node(AskedOfNode::Status | AskedOfNode::Logs) | Asked::Space => ASK_STATUS_EVERY,
             Asked::Node(AskedOfNode::Image) => ASK_AGAIN,
-            Asked::Output => ASK_STATUS_EVERY / 4,
         };
         let key = (what, node.cloned());
         let now = Instant::now();
@@ -231,39 +222,26 @@ impl Watch {
         }
         let findings = self.findings.clone();
         self.tasks.spawn(async move {
-            let free = tokio::task::spawn_blocking(move || artefact::free_space(&place).ok()).await;
+            let free = spawn_blocking(move || artefact::free_space(&place).ok()).await;
             let _ = findings.send(Finding::Space(free.unwrap_or_default())).await;
         });
     }
 
-    fn read_output(&mut self, number: u64, runner: &Runner) {
-        if !self.is_due(Asked::Output, None) {
-            return;
-        }
-        let offset = if self.told.0 == number { self.told.1 } else { 0 };
-        let (runner, findings) = (runner.clone(), self.findings.clone());
-        self.tasks.spawn(async move {
-            let read =
-                tokio::task::spawn_blocking(move || output_of(&runner, number, offset)).await;
-            if let Ok(output) = read {
-                let _ = findings.send(output).await;
-            }
-        });
-    }
-
-    /// The output of a command that has ended, to its end.
-    pub(super) fn read_last_output(&mut self, number: u64, runner: &Runner) {
-        self.asked.remove(&(Asked::Output, None));
-        self.read_output(number, runner);
-    }
-
-    /// Watches a command until it ends.
+    /// Watches a command until it ends. What it wrote comes before its end does.
     pub(super) fn follow(&self, runner: &Runner, ticket: Ticket) {
         let (runner, findings) = (runner.clone(), self.findings.clone());
         self.tasks.spawn(async move {
             let number = ticket.number;
-            let outcome = runner.watch(number, &ticket).await;
-            let _ = findings.send(Finding::Ended { number, outcome }).await;
+            let mut ended = pin!(runner.watch(number, &ticket));
+            let mut told = 0;
+            loop {
+                let outcome = timeout(READ_OUTPUT_EVERY, &mut ended).await;
+                told = tell_output(&runner, &findings, number, told).await;
+                if let Ok(outcome) = outcome {
+                    let _ = findings.send(Finding::Ended { number, outcome }).await;
+                    return;
+                }
+            }
         });
     }
 
@@ -325,9 +303,7 @@ impl Watch {
                 self.answered(Asked::Space, None);
                 self.free_bytes = free;
             }
-            Finding::Output { number, last, new, offset } => {
-                self.answered(Asked::Output, None);
-                self.told = (number, offset);
+            Finding::Output { number, last, new } => {
                 self.outputs.wrote(number, last);
                 return new;
             }
@@ -343,12 +319,27 @@ impl Watch {
     }
 }
 
-fn output_of(runner: &Runner, number: u64, offset: u64) -> Finding {
-    let last = runner.tail(number, COMMAND_OUTPUT_LINES, COMMAND_OUTPUT_BYTES_SHOWN);
-    let (bytes, offset) = runner.output_after(number, offset, COMMAND_OUTPUT_BYTES_SHOWN);
-    let text = String::from_utf8_lossy(&bytes);
+/// Tells what a command wrote since `told`, an offset; gives the offset behind it.
+async fn tell_output(
+    runner: &Runner,
+    findings: &mpsc::Sender<Finding>,
+    number: u64,
+    told: u64,
+) -> u64 {
+    let of = runner.clone();
+    let read = spawn_blocking(move || {
+        let last = of.tail(number, COMMAND_OUTPUT_LINES, COMMAND_OUTPUT_BYTES_SHOWN);
+        (last, of.output_after(number, told, COMMAND_OUTPUT_BYTES_SHOWN))
+    });
+    // Given up only while the runtime stops.
+    let Ok((last, (new, offset))) = read.await else { return told };
+    if new.is_empty() {
+        return told;
+    }
+    let text = String::from_utf8_lossy(&new);
     let new = text.lines().map(|line| line.escape_debug().to_string()).collect();
-    Finding::Output { number, last, new, offset }
+    let _ = findings.send(Finding::Output { number, last, new }).await;
+    offset
 }
 
 fn image(answer: Result<drivers::Quick, String>) -> Image {

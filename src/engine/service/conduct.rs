@@ -191,11 +191,10 @@ impl Engine {
         if let Event::Overdue | Event::NodeCameBack { .. } = event {
             self.ask_logs(&now);
         }
-        if let Event::JobEnded { number, ending } = event {
-            self.watch.read_last_output(*number, &self.equipment.runner);
-            if !ending.is_success() {
-                self.ask_logs(&now);
-            }
+        if let Event::JobEnded { ending, .. } = event
+            && !ending.is_success()
+        {
+            self.ask_logs(&now);
         }
     }
 
