@@ -4,11 +4,10 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 use http_body::Frame;
 
-use crate::http1::{self, Lines, RequestHead};
+use crate::http1::{self, Lines, Name, RequestHead};
 use crate::proxy::{Client, Ending, Response, ResponseBody, Worker};
 use crate::upstream::Unsent;
 
@@ -211,21 +210,21 @@ fn framing(
     if bodiless {
         if status != StatusCode::NOT_MODIFIED {
             // RFC 9110 section 8.6 has no length there, whatever a node says.
-            headers.remove(&CONTENT_LENGTH);
+            headers.remove(Name::ContentLength);
         }
         return Framing::Ended;
     }
     if let ResponseBody::Ready(bytes) = body {
         // Our own words: whatever is asked for, they have a length.
         let length = bytes.as_ref().map_or(0, Bytes::len);
-        headers.set(CONTENT_LENGTH, HeaderValue::from(length));
+        headers.set(Name::ContentLength, length.to_string().as_bytes());
     }
     match (asking.body, body.left()) {
         (BodyWanted::No, _) => Framing::Ended,
         (BodyWanted::Yes, Some(0)) => Framing::Ended,
         (BodyWanted::Yes, Some(_)) => Framing::Sized,
         (BodyWanted::Yes, None) if asking.version == Version::HTTP_11 => {
-            headers.set(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            headers.set(Name::TransferEncoding, b"chunked");
             Framing::Chunked
         }
         (BodyWanted::Yes, None) => Framing::UntilClose,
@@ -235,9 +234,9 @@ fn framing(
 /// Tells the client what becomes of the connection, where it would expect otherwise.
 fn tell(headers: &mut Lines, version: Version, after: After) {
     match after {
-        After::Close => headers.set(CONNECTION, HeaderValue::from_static("close")),
+        After::Close => headers.set(Name::Connection, b"close"),
         After::Keep if version == Version::HTTP_10 => {
-            headers.set(CONNECTION, HeaderValue::from_static("keep-alive"));
+            headers.set(Name::Connection, b"keep-alive");
         }
         After::Keep => {}
     }

@@ -1,22 +1,18 @@
 //! Heads, taken off a buffer and put into one.
 
-use std::mem::MaybeUninit;
-use std::sync::LazyLock;
+use bytes::{Buf, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
-use bytes::{Buf, Bytes, BytesMut};
-use http::header::{CONNECTION, EXPECT, TE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
-use memchr::memmem::Finder;
-
-use super::Malformed;
 use super::lines::{Lines, elements};
+use super::scan::{self, Scanned};
+use super::{Malformed, Name, Target};
 use crate::model::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 
 /// A request's head.
 #[derive(Debug)]
 pub struct RequestHead {
     pub method: Method,
-    pub target: Uri,
+    pub target: Target,
     pub version: Version,
     pub headers: Lines,
 }
@@ -43,31 +39,28 @@ impl RequestHead {
         if says_close(&self.headers) {
             return false;
         }
-        self.version == Version::HTTP_11 || lists(&self.headers, &CONNECTION, b"keep-alive")
+        self.version == Version::HTTP_11 || lists(&self.headers, Name::Connection, b"keep-alive")
     }
 
     /// Does the client read the lines behind a chunked body? (RFC 9110 section 6.5.1)
     pub fn takes_trailers(&self) -> bool {
-        lists(&self.headers, &TE, b"trailers")
+        lists(&self.headers, Name::Te, b"trailers")
     }
 
     /// Does it wait to be told to send its body? (RFC 9110 section 10.1.1)
     pub fn expects_continue(&self) -> bool {
-        self.version == Version::HTTP_11 && lists(&self.headers, &EXPECT, b"100-continue")
+        self.version == Version::HTTP_11 && lists(&self.headers, Name::Expect, b"100-continue")
     }
 }
 
 /// Is the connection to close behind the message of this head?
 pub fn says_close(headers: &Lines) -> bool {
-    lists(headers, &CONNECTION, b"close")
+    lists(headers, Name::Connection, b"close")
 }
 
-fn lists(headers: &Lines, name: &HeaderName, option: &[u8]) -> bool {
+fn lists(headers: &Lines, name: Name, option: &[u8]) -> bool {
     elements(headers.get_all(name)).any(|said| said.eq_ignore_ascii_case(option))
 }
-
-/// Where the parser puts the lines.
-type Room<'a> = [MaybeUninit<httparse::Header<'a>>; HEADERS_MAX];
 
 /// Takes a whole request head off the front of `buffer`; `None` while there is more to come. Empty
 /// lines before it are dropped (RFC 9112 section 2.2).
@@ -78,42 +71,16 @@ pub fn take_request_head(buffer: &mut BytesMut) -> Result<Option<RequestHead>, M
     while buffer.starts_with(b"\r\n") {
         buffer.advance(2);
     }
-    let Some(end) = section_end(buffer)? else { return Ok(None) };
+    let Some(first) = request_line(buffer)? else { return unfinished(buffer) };
+    let Some((mut headers, end)) = section(buffer, first.end)? else { return unfinished(buffer) };
+    let method = Method::from_bytes(buffer.get(..first.method_end).unwrap_or_default());
+    let method = method.map_err(|_| Malformed::Head("the method"))?;
+    let (from, to) = first.target;
+    let other = Target::unless_plain(buffer.get(from..to).unwrap_or_default())?;
     let head = buffer.split_to(end).freeze();
-    let parsed = parse_request(&head);
-    if parsed.is_err() {
-        let mut all = BytesMut::from(&head[..]);
-        all.extend_from_slice(buffer);
-        *buffer = all;
-    }
-    parsed.map(Some)
-}
-
-fn parse_request(head: &Bytes) -> Result<RequestHead, Malformed> {
-    let mut lines: Room<'_> = [const { MaybeUninit::uninit() }; HEADERS_MAX];
-    let mut request = httparse::Request::new(&mut []);
-    let parsed = httparse::ParserConfig::default().parse_request_with_uninit_headers(
-        &mut request,
-        head,
-        &mut lines,
-    );
-    whole(parsed, head.len())?;
-    let method = Method::from_bytes(request.method.unwrap_or_default().as_bytes());
-    let target = head.slice_ref(request.path.unwrap_or_default().as_bytes());
-    if memchr::memchr(b'#', &target).is_some() {
-        // RFC 9112 section 3.2 has no fragment; some cut it off, some do not.
-        return Err(Malformed::Head("the target"));
-    }
-    let version = match request.version {
-        Some(0) => Version::HTTP_10,
-        _ => Version::HTTP_11,
-    };
-    Ok(RequestHead {
-        method: method.map_err(|_| Malformed::Head("the method"))?,
-        target: Uri::from_maybe_shared(target).map_err(|_| Malformed::Head("the target"))?,
-        version,
-        headers: Lines::read(request.headers, head),
-    })
+    let target = other.unwrap_or_else(|| Target::Origin(head.slice(from..to)));
+    headers.were_in(head);
+    Ok(Some(RequestHead { method, target, version: first.version, headers }))
 }
 
 /// Takes a whole response head off the front of `buffer`; `None` while there is more to come.
@@ -121,26 +88,10 @@ fn parse_request(head: &Bytes) -> Result<RequestHead, Malformed> {
 /// # Errors
 /// [`Malformed`]; nothing that follows in `buffer` can be trusted then.
 pub fn take_response_head(buffer: &mut BytesMut) -> Result<Option<ResponseHead>, Malformed> {
-    let Some(end) = section_end(buffer)? else { return Ok(None) };
-    let head = buffer.split_to(end).freeze();
-    let mut lines: Room<'_> = [const { MaybeUninit::uninit() }; HEADERS_MAX];
-    let mut response = httparse::Response::new(&mut []);
-    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
-        &mut response,
-        &head,
-        &mut lines,
-    );
-    whole(parsed, head.len())?;
-    let version = match response.version {
-        Some(0) => Version::HTTP_10,
-        _ => Version::HTTP_11,
-    };
-    let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
-    Ok(Some(ResponseHead {
-        version,
-        status: status.ok_or(Malformed::Head("no such status"))?,
-        headers: Lines::read(response.headers, &head),
-    }))
+    let Some((version, status, lines)) = status_line(buffer)? else { return unfinished(buffer) };
+    let Some((mut headers, end)) = section(buffer, lines)? else { return unfinished(buffer) };
+    headers.were_in(buffer.split_to(end).freeze());
+    Ok(Some(ResponseHead { version, status, headers }))
 }
 
 /// Takes the trailer lines that follow a chunked body, up to and with their empty line.
@@ -148,76 +99,95 @@ pub fn take_response_head(buffer: &mut BytesMut) -> Result<Option<ResponseHead>,
 /// # Errors
 /// As [`take_response_head`].
 pub(super) fn take_trailers(buffer: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
-    let Some(end) = section_end(buffer)? else { return Ok(None) };
-    let section = buffer.split_to(end).freeze();
-    let mut lines = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    match httparse::parse_headers(&section, &mut lines) {
-        Ok(httparse::Status::Complete((length, lines))) if length == section.len() => {
-            header_map(lines, &section).map(Some)
+    let Some((mut lines, end)) = section(buffer, 0)? else { return unfinished(buffer) };
+    lines.were_in(buffer.split_to(end).freeze());
+    header_map(&lines).map(Some)
+}
+
+/// A head whose end has not come, and may still come.
+fn unfinished<T>(buffer: &BytesMut) -> Result<Option<T>, Malformed> {
+    if HEAD_BYTES_MAX < buffer.len() { Err(Malformed::HeadTooLong) } else { Ok(None) }
+}
+
+/// The first line of a request: where its parts stand.
+struct RequestLine {
+    method_end: usize,
+    target: (usize, usize),
+    version: Version,
+    end: usize,
+}
+
+fn request_line(bytes: &[u8]) -> Result<Option<RequestLine>, Malformed> {
+    let method_end = scan::token_length(bytes);
+    match bytes.get(method_end) {
+        Some(b' ') if method_end != 0 => {}
+        Some(b'\n') => return Err(Malformed::BareLineFeed),
+        Some(_) => return Err(Malformed::Head("the method")),
+        None => return Ok(None),
+    }
+    let begin = method_end + 1;
+    let Some(end) = scan::word_end(bytes, begin)? else { return Ok(None) };
+    let Some((version, after)) = version(bytes, end + 1)? else { return Ok(None) };
+    let line = scan::line_end(bytes, after, "the version")?;
+    Ok(line.map(|line| RequestLine { method_end, target: (begin, end), version, end: line }))
+}
+
+fn status_line(bytes: &[u8]) -> Result<Option<(Version, StatusCode, usize)>, Malformed> {
+    let Some((version, after)) = version(bytes, 0)? else { return Ok(None) };
+    let Some(code) = bytes.get(after..after + 4) else { return Ok(None) };
+    let wrong = Malformed::Head("the status line");
+    let code = code.strip_prefix(b" ").ok_or(wrong)?;
+    let status = StatusCode::from_bytes(code).map_err(|_| Malformed::Head("no such status"))?;
+    let reason = after + 4;
+    match bytes.get(reason) {
+        Some(b' ' | b'\r') => {}
+        Some(_) => return Err(wrong),
+        None => return Ok(None),
+    }
+    let reason = reason + scan::text_length(bytes.get(reason..).unwrap_or_default());
+    let end = scan::line_end(bytes, reason, "the status line")?;
+    Ok(end.map(|end| (version, status, end)))
+}
+
+/// The version that stands at `begin`, and where it ends.
+fn version(bytes: &[u8], begin: usize) -> Result<Option<(Version, usize)>, Malformed> {
+    let rest = bytes.get(begin..).unwrap_or_default();
+    match rest {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1', ..] => {
+            Ok(Some((Version::HTTP_11, begin + 8)))
         }
-        Err(error) => Err(refusal(error)),
-        Ok(_) => Err(Malformed::Head("its lines do not end where it ends")),
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0', ..] => {
+            Ok(Some((Version::HTTP_10, begin + 8)))
+        }
+        rest if b"HTTP/1.".starts_with(rest) => Ok(None),
+        rest if rest.contains(&b'\n') => Err(Malformed::BareLineFeed),
+        _ => Err(Malformed::Head("the version")),
     }
 }
 
-/// Where the lines that begin `bytes` end: behind the first empty one.
-fn section_end(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
-    static EMPTY_LINE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
-    let end = match bytes {
-        [b'\r', b'\n', ..] => Some(2),
-        bytes => EMPTY_LINE.find(bytes).map(|at| at + 4),
-    };
-    if has_bare_feed(bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default()) {
-        return Err(Malformed::BareLineFeed);
-    }
-    match end {
-        Some(end) if end <= HEAD_BYTES_MAX => Ok(Some(end)),
-        None if bytes.len() <= HEAD_BYTES_MAX => Ok(None),
-        Some(_) | None => Err(Malformed::HeadTooLong),
-    }
-}
-
-/// Is there a line feed without a carriage return before it? Without a branch for each byte, so
-/// that many are looked at at once.
-fn has_bare_feed(section: &[u8]) -> bool {
-    let follows = section.iter().zip(section.get(1..).unwrap_or_default());
-    let bare = follows.fold(0, |bare, (before, byte)| {
-        bare | (u8::from(*byte == b'\n') & u8::from(*before != b'\r'))
-    });
-    bare != 0 || section.first() == Some(&b'\n')
-}
-
-/// The parser agrees that the section ends where its empty line is.
-fn whole(
-    parsed: Result<httparse::Status<usize>, httparse::Error>,
-    length: usize,
-) -> Result<(), Malformed> {
-    match parsed {
-        Ok(httparse::Status::Complete(end)) if end == length => Ok(()),
-        Ok(_) => Err(Malformed::Head("its lines do not end where it ends")),
-        Err(error) => Err(refusal(error)),
-    }
-}
-
-fn refusal(error: httparse::Error) -> Malformed {
-    match error {
-        httparse::Error::HeaderName => Malformed::Head("a header's name"),
-        httparse::Error::HeaderValue => Malformed::Head("a header's value"),
-        httparse::Error::NewLine => Malformed::Head("a line's end"),
-        httparse::Error::Status => Malformed::Head("the status line"),
-        httparse::Error::Token => Malformed::Head("the first line"),
-        httparse::Error::TooManyHeaders => Malformed::TooManyLines,
-        httparse::Error::Version => Malformed::Head("the version"),
+/// The header lines that begin at `at`, and where they end: behind the first empty line.
+fn section(bytes: &[u8], mut at: usize) -> Result<Option<(Lines, usize)>, Malformed> {
+    let mut lines = Lines::to_read();
+    loop {
+        match scan::line(bytes, at)? {
+            Scanned::Line(_) if lines.len() == HEADERS_MAX => return Err(Malformed::TooManyLines),
+            Scanned::Line(found) => {
+                lines.found(bytes, &found);
+                at = found.end;
+            }
+            Scanned::End(end) if end <= HEAD_BYTES_MAX => return Ok(Some((lines, end))),
+            Scanned::End(_) => return Err(Malformed::HeadTooLong),
+            Scanned::More => return Ok(None),
+        }
     }
 }
 
 /// Trailers, as everybody else knows them.
-fn header_map(lines: &[httparse::Header<'_>], section: &Bytes) -> Result<HeaderMap, Malformed> {
+fn header_map(lines: &Lines) -> Result<HeaderMap, Malformed> {
     let mut headers = HeaderMap::with_capacity(lines.len());
-    for line in lines {
-        let name = HeaderName::from_bytes(line.name.as_bytes());
-        let name = name.map_err(|_| Malformed::Head("a header's name"))?;
-        let value = HeaderValue::from_maybe_shared(section.slice_ref(line.value));
+    for (name, value) in lines.iter() {
+        let name = HeaderName::from_bytes(name).map_err(|_| Malformed::Head("a header's name"))?;
+        let value = HeaderValue::from_bytes(value);
         headers.append(name, value.map_err(|_| Malformed::Head("a header's value"))?);
     }
     Ok(headers)
@@ -227,8 +197,7 @@ fn header_map(lines: &[httparse::Header<'_>], section: &Bytes) -> Result<HeaderM
 pub fn put_request_head(into: &mut Vec<u8>, head: &RequestHead) {
     into.extend_from_slice(head.method.as_str().as_bytes());
     into.push(b' ');
-    let target = head.target.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    into.extend_from_slice(target.as_bytes());
+    into.extend_from_slice(head.target.path());
     into.extend_from_slice(b" HTTP/1.1\r\n");
     head.headers.put(into);
 }
@@ -244,8 +213,6 @@ pub fn put_status_line(into: &mut Vec<u8>, status: StatusCode) {
 
 #[cfg(test)]
 mod tests {
-    use http::header::{SERVER, SET_COOKIE};
-
     use super::*;
 
     fn taken(text: &str) -> Result<Option<ResponseHead>, Malformed> {
@@ -259,40 +226,12 @@ mod tests {
         );
         let head = take_response_head(&mut buffer).expect("well-formed").expect("whole");
         assert_eq!((head.status, head.version), (StatusCode::NOT_FOUND, Version::HTTP_11));
-        let cookies: Vec<_> = head.headers.get_all(&SET_COOKIE).collect();
-        assert_eq!(cookies, [b"1", b"2"]);
-        assert_eq!(head.headers.text(&SERVER), Some("a"));
+        let lines: Vec<(&[u8], &[u8])> = head.headers.iter().collect();
+        let set_cookie =
+            |name: &'static str, value: &'static str| (name.as_bytes(), value.as_bytes());
+        let cookies = [set_cookie("set-cookie", "1"), set_cookie("Set-Cookie", "2")];
+        assert_eq!(lines[1..3], cookies);
         assert_eq!(&buffer[..], b"rest");
-    }
-
-    /// Line by line, as one would read it.
-    fn walked(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
-        let mut begin = 0;
-        for (feed, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
-            if feed == 0 || bytes[feed - 1] != b'\r' {
-                return Err(Malformed::BareLineFeed);
-            }
-            if feed - begin == 1 {
-                return Ok(Some(feed + 1));
-            }
-            begin = feed + 1;
-        }
-        Ok(None)
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn a_section_ends_where_a_walk_over_its_lines_ends(text in "[a\r\n]{0,40}") {
-            let found = section_end(text.as_bytes());
-            proptest::prop_assert_eq!(format!("{found:?}"), format!("{:?}", walked(text.as_bytes())));
-        }
-
-        #[test]
-        fn lines_end_well_wherever_they_begin(lines in proptest::collection::vec("a{0,3}", 0..20)) {
-            let text: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-            let found = section_end(text.as_bytes());
-            proptest::prop_assert_eq!(format!("{found:?}"), format!("{:?}", walked(text.as_bytes())));
-        }
     }
 
     #[test]
@@ -348,7 +287,7 @@ mod tests {
         let text = "\r\nPOST /a?b HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\n\r\nbody";
         let mut buffer = BytesMut::from(text);
         let head = take_request_head(&mut buffer).expect("well-formed").expect("whole");
-        assert_eq!((head.method.as_str(), head.target.to_string()), ("POST", "/a?b".to_owned()));
+        assert_eq!((head.method.as_str(), head.target.path()), ("POST", &b"/a?b"[..]));
         assert!(head.keeps_alive() && head.expects_continue());
         assert_eq!(&buffer[..], b"body");
     }

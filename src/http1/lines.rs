@@ -1,173 +1,219 @@
 //! The header lines of a head, as they came: their order, their case, their bytes.
 //!
-//! What was read stays where it was read and is pointed at; what is added stands behind it. Heads
-//! have few lines, and looking one up is a walk; most of those that are looked up are not there,
-//! which a mask of what is tells without one.
+//! What was read stays where it was read and is pointed at; what is added stands in a text of its
+//! own behind it. What each line is was told once, when it was read: asking for one compares small
+//! numbers, and most that are asked for are not there, which one look tells.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
 
-use crate::model::limits::HEAD_BYTES_MAX;
+use super::names::{Kind, Name, Names};
+use super::scan::Found;
 
 /// Header lines. Names are compared without case (RFC 9110 section 5.1).
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
-    section: Bytes,
-    read: Vec<Span>,
-    /// The marks of all names that were read; those of removed lines stay.
-    marks: u64,
-    added: Vec<(HeaderName, HeaderValue)>,
+    read: Bytes,
+    added: Vec<u8>,
+    lines: Vec<Line>,
+    /// The known names that stand in a line.
+    present: Names,
 }
 
-/// Where in the section a line's name and value stand.
+/// Where a line's parts stand.
 #[derive(Clone, Copy, Debug)]
-struct Span {
-    name: (u16, u16),
-    value: (u16, u16),
+struct Line {
+    kind: Kind,
+    text: Text,
+    /// Where its name begins and ends, and where its value does.
+    name: (u32, u32),
+    value: (u32, u32),
 }
 
-const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize, "a span could not point at its end");
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Text {
+    Read,
+    Added,
+}
+
+/// What most heads have.
+const LINES_GUESS: usize = 16;
 
 impl Lines {
-    /// Of `lines`, which are parts of `section`.
-    pub(super) fn read(lines: &[httparse::Header<'_>], section: &Bytes) -> Self {
-        let begin = section.as_ptr() as usize;
-        let span = |part: &[u8]| {
-            let at = (part.as_ptr() as usize).saturating_sub(begin);
-            let place = |at: usize| u16::try_from(at).unwrap_or(u16::MAX);
-            (place(at), place(at + part.len()))
+    /// None yet; those that are read are parts of what [`Lines::were_in`] gets.
+    pub(super) fn to_read() -> Self {
+        Self { lines: Vec::with_capacity(LINES_GUESS), ..Self::default() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Appends a line that was found in `bytes`.
+    #[inline]
+    pub(super) fn found(&mut self, bytes: &[u8], at: &Found) {
+        let kind = Kind::of(bytes.get(at.name.0..at.name.1).unwrap_or_default());
+        self.push(kind, Text::Read, at.name, at.value);
+    }
+
+    /// The bytes that they were found in.
+    pub(super) fn were_in(&mut self, read: Bytes) {
+        self.read = read;
+    }
+
+    fn push(&mut self, kind: Kind, text: Text, name: (usize, usize), value: (usize, usize)) {
+        if let Kind::Known(name) = kind {
+            self.present = self.present.and(Names::of(&[name]));
+        }
+        // Heads are far shorter than 4 GiB; a place that did not fit would be an empty part.
+        let place = |(from, to): (usize, usize)| {
+            (u32::try_from(from).unwrap_or_default(), u32::try_from(to).unwrap_or_default())
         };
-        // An empty value may point anywhere.
-        let value = |part: &[u8]| if part.is_empty() { (0, 0) } else { span(part) };
-        let mut marks = 0;
-        let read = lines
-            .iter()
-            .map(|line| {
-                marks |= mark(line.name.as_bytes());
-                Span { name: span(line.name.as_bytes()), value: value(line.value) }
-            })
-            .collect();
-        Self { section: section.clone(), read, marks, added: Vec::new() }
+        self.lines.push(Line { kind, text, name: place(name), value: place(value) });
     }
 
-    /// The lines read whose name is `known`. Asked often: the length alone tells most apart.
-    fn read_as<'a>(&'a self, known: &str) -> impl Iterator<Item = &'a Span> {
-        let there = self.marks & mark(known.as_bytes()) != 0;
-        let read = if there { self.read.as_slice() } else { &[] };
-        read.iter().filter(move |Span { name: (from, to), .. }| {
-            usize::from(to - from) == known.len() && is(self.part((*from, *to)), known)
-        })
+    fn part(&self, text: Text, (from, to): (u32, u32)) -> &[u8] {
+        let bytes = match text {
+            Text::Read => &self.read[..],
+            Text::Added => &self.added[..],
+        };
+        bytes.get(from as usize..to as usize).unwrap_or_default()
     }
 
-    fn part(&self, (from, to): (u16, u16)) -> &[u8] {
-        self.section.get(usize::from(from)..usize::from(to)).unwrap_or_default()
+    fn value_of(&self, line: &Line) -> &[u8] {
+        self.part(line.text, line.value)
     }
 
     /// Every line, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let read = self.read.iter().map(|span| (self.part(span.name), self.part(span.value)));
-        let added = self.added.iter();
-        read.chain(added.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())))
+        self.lines.iter().map(|line| (self.part(line.text, line.name), self.value_of(line)))
     }
 
     /// The values of the lines of this name, in order.
-    pub fn get_all<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-        let read = self.read_as(name.as_str()).map(|span| self.part(span.value));
-        let added = self.added.iter().filter(move |(other, _)| other == name);
-        read.chain(added.map(|(_, value)| value.as_bytes()))
+    #[inline]
+    pub fn get_all(&self, name: Name) -> impl Iterator<Item = &[u8]> {
+        let lines = if self.contains(name) { self.lines.as_slice() } else { &[] };
+        let of_name = lines.iter().filter(move |line| line.kind == Kind::Known(name));
+        of_name.map(|line| self.value_of(line))
     }
 
     /// The first value of this name.
-    pub fn get(&self, name: &HeaderName) -> Option<&[u8]> {
-        if let Some(span) = self.read_as(name.as_str()).next() {
-            return Some(self.part(span.value));
-        }
-        let added = self.added.iter().find(|(other, _)| other == name);
-        added.map(|(_, value)| value.as_bytes())
+    pub fn get(&self, name: Name) -> Option<&[u8]> {
+        self.get_all(name).next()
     }
 
     /// The first value of this name, where it is text.
-    pub fn text(&self, name: &HeaderName) -> Option<&str> {
+    pub fn text(&self, name: Name) -> Option<&str> {
         self.get(name).and_then(|value| std::str::from_utf8(value).ok())
     }
 
-    /// The first value of this name, to keep.
-    pub fn value(&self, name: &HeaderName) -> Option<HeaderValue> {
-        let value = self.get(name)?;
-        HeaderValue::from_bytes(value).ok()
+    #[inline]
+    pub fn contains(&self, name: Name) -> bool {
+        self.present.contains(name)
     }
 
-    pub fn contains(&self, name: &HeaderName) -> bool {
-        self.get(name).is_some()
+    /// Appends a line, whatever there is of its name. Of what was read, or of ours: `value` holds no
+    /// control character.
+    pub fn add(&mut self, name: Name, value: &[u8]) {
+        self.add_as(Kind::Known(name), name.text().as_bytes(), value);
     }
 
-    /// Appends a line, whatever there is of its name.
-    pub fn add(&mut self, name: HeaderName, value: HeaderValue) {
-        self.added.push((name, value));
+    /// Appends a line of a name that nothing here asks for by itself.
+    pub fn add_line(&mut self, name: &[u8], value: &[u8]) {
+        self.add_as(Kind::of(name), name, value);
+    }
+
+    fn add_as(&mut self, kind: Kind, name: &[u8], value: &[u8]) {
+        debug_assert!(!value.iter().any(|b| b"\r\n\0".contains(b)), "it would be two lines");
+        let begin = self.added.len();
+        put_line(&mut self.added, name, value);
+        let end = self.added.len() - b"\r\n".len();
+        self.push(kind, Text::Added, (begin, begin + name.len()), (end - value.len(), end));
+    }
+
+    /// Appends a line with the value of another one that is there.
+    pub fn add_same(&mut self, name: Name, as_of: Name) {
+        let line = self.lines.iter().find(|line| line.kind == Kind::Known(as_of));
+        let Some(&Line { text, value: (from, to), .. }) = line else { return };
+        let begin = self.added.len();
+        self.added.extend_from_slice(name.text().as_bytes());
+        self.added.extend_from_slice(b": ");
+        let value = from as usize..to as usize;
+        match text {
+            Text::Read => {
+                self.added.extend_from_slice(self.read.get(value).unwrap_or_default());
+            }
+            Text::Added => self.added.extend_from_within(value),
+        }
+        let end = self.added.len();
+        self.added.extend_from_slice(b"\r\n");
+        let value = end - (to - from) as usize;
+        let name_end = begin + name.text().len();
+        self.push(Kind::Known(name), Text::Added, (begin, name_end), (value, end));
     }
 
     /// Makes this the only line of its name.
-    pub fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        self.remove(&name);
+    pub fn set(&mut self, name: Name, value: &[u8]) {
+        self.remove(name);
         self.add(name, value);
     }
 
-    pub fn remove(&mut self, name: &HeaderName) {
-        let name = name.as_str();
-        self.retain(|other| !is(other, name));
+    pub fn remove(&mut self, name: Name) {
+        if self.contains(name) {
+            self.retain(|kind, _| kind != Kind::Known(name));
+        }
     }
 
-    /// Keeps the lines whose names `keeps` takes.
-    pub fn retain(&mut self, keeps: impl Fn(&[u8]) -> bool) {
-        let Self { section, read, added, marks: _ } = self;
-        read.retain(|Span { name: (from, to), .. }| {
-            keeps(section.get(usize::from(*from)..usize::from(*to)).unwrap_or_default())
-        });
-        added.retain(|(name, _)| keeps(name.as_str().as_bytes()));
-    }
-
-    /// Appends them, and the empty line that ends them.
-    pub fn put(&self, into: &mut Vec<u8>) {
-        into.reserve(self.section.len());
-        for Span { name, value } in &self.read {
-            match self.part((name.0, value.1)) {
-                // An empty value stands nowhere.
-                [] => put_line(into, self.part(*name), b""),
-                line => {
-                    into.extend_from_slice(line);
-                    into.extend_from_slice(b"\r\n");
-                }
+    /// Keeps the lines that `keeps` takes, by what they are and by their names.
+    #[inline]
+    pub fn retain(&mut self, keeps: impl Fn(Kind, &[u8]) -> bool) {
+        let Self { read, added, lines, present } = self;
+        *present = Names::default();
+        lines.retain(|line| {
+            let bytes = match line.text {
+                Text::Read => &read[..],
+                Text::Added => &added[..],
+            };
+            let name = bytes.get(line.name.0 as usize..line.name.1 as usize).unwrap_or_default();
+            let kept = keeps(line.kind, name);
+            if let (true, Kind::Known(name)) = (kept, line.kind) {
+                *present = present.and(Names::of(&[name]));
             }
+            kept
+        });
+    }
+
+    /// Appends them, and the empty line that ends them. Lines that stood side by side are copied
+    /// together.
+    pub fn put(&self, into: &mut Vec<u8>) {
+        let mut run: Option<(Text, u32, u32)> = None;
+        for line in &self.lines {
+            let (begin, end) = (line.name.0, line.value.1);
+            run = match run {
+                // Between them there is the line's end and nothing else.
+                Some((text, from, to)) if text == line.text && to + 2 == begin => {
+                    Some((text, from, end))
+                }
+                before => {
+                    self.put_run(into, before);
+                    Some((line.text, begin, end))
+                }
+            };
         }
-        for (name, value) in &self.added {
-            put_line(into, name.as_str().as_bytes(), value.as_bytes());
-        }
+        self.put_run(into, run);
         into.extend_from_slice(b"\r\n");
     }
-}
 
-impl<'a> FromIterator<(&'a HeaderName, &'a HeaderValue)> for Lines {
-    fn from_iter<T: IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>>(lines: T) -> Self {
-        let added = lines.into_iter().map(|(name, value)| (name.clone(), value.clone()));
-        Self { added: added.collect(), ..Self::default() }
+    fn put_run(&self, into: &mut Vec<u8>, run: Option<(Text, u32, u32)>) {
+        if let Some((text, from, to)) = run {
+            into.extend_from_slice(self.part(text, (from, to)));
+            into.extend_from_slice(b"\r\n");
+        }
     }
-}
-
-/// One bit for a name, the same in whatever case it is written: of its length and its ends.
-fn mark(name: &[u8]) -> u64 {
-    let (Some(first), Some(last)) = (name.first(), name.last()) else { return 0 };
-    // Letters differ in bit 0x20 only between their cases; other bytes may share a bit, and do.
-    let ends = usize::from(first & 0x1F) * 7 + usize::from(last & 0x1F);
-    1 << ((ends + name.len() * 5) & 0x3F)
-}
-
-/// Is `name`, as it was sent, that of `known`, which is in small letters?
-pub fn is(name: &[u8], known: &str) -> bool {
-    name.len() == known.len() && name.eq_ignore_ascii_case(known.as_bytes())
 }
 
 /// Appends one header line.
 pub fn put_line(into: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    into.reserve(name.len() + value.len() + 4);
     into.extend_from_slice(name);
     into.extend_from_slice(b": ");
     into.extend_from_slice(value);
@@ -183,16 +229,18 @@ pub fn elements<'a>(lists: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item
 
 #[cfg(test)]
 mod tests {
-    use http::header::{ACCEPT, HOST};
-
     use super::*;
+    use crate::http1::names::is;
+    use crate::http1::scan::{self, Scanned};
 
     fn lines(text: &'static str) -> Lines {
-        let section = Bytes::from_static(text.as_bytes());
-        let mut lines = [httparse::EMPTY_HEADER; 9];
-        let parsed = httparse::parse_headers(&section, &mut lines);
-        let (_, lines) = parsed.expect("well-formed").unwrap();
-        Lines::read(lines, &section)
+        let (mut lines, mut at) = (Lines::to_read(), 0);
+        while let Scanned::Line(found) = scan::line(text.as_bytes(), at).expect("well-formed") {
+            lines.found(text.as_bytes(), &found);
+            at = found.end;
+        }
+        lines.were_in(Bytes::from_static(text.as_bytes()));
+        lines
     }
 
     fn text(lines: &Lines) -> String {
@@ -204,33 +252,40 @@ mod tests {
     #[test]
     fn lines_keep_their_order_and_their_case() {
         let mut lines = lines("X-B: 1\r\nhost:a \r\nACCEPT:\r\nx-b: 2\r\n\r\n");
-        assert_eq!(lines.get(&HOST), Some(&b"a"[..]));
-        assert_eq!(lines.get(&ACCEPT), Some(&b""[..]));
-        let x_b = HeaderName::from_static("x-b");
-        assert_eq!(lines.get_all(&x_b).collect::<Vec<_>>(), [b"1", b"2"]);
-        lines.set(HOST, HeaderValue::from_static("b"));
-        assert_eq!(text(&lines), "X-B: 1\r\nACCEPT: \r\nx-b: 2\r\nhost: b\r\n\r\n");
-        lines.remove(&x_b);
-        assert_eq!(text(&lines), "ACCEPT: \r\nhost: b\r\n\r\n");
+        assert_eq!(lines.get(Name::Host), Some(&b"a"[..]));
+        assert_eq!(lines.get(Name::Accept), Some(&b""[..]));
+        assert_eq!(lines.get(Name::Te), None);
+        assert_eq!(text(&lines), "X-B: 1\r\nhost:a\r\nACCEPT:\r\nx-b: 2\r\n\r\n");
+        lines.set(Name::Host, b"b");
+        assert_eq!(text(&lines), "X-B: 1\r\nACCEPT:\r\nx-b: 2\r\nhost: b\r\n\r\n");
+        lines.retain(|_, name| !is(name, "x-b"));
+        assert_eq!(text(&lines), "ACCEPT:\r\nhost: b\r\n\r\n");
     }
 
     #[test]
     fn what_was_added_is_found_like_what_was_read() {
-        let mut lines = lines("A: b\r\n\r\n");
-        lines.add(HOST, HeaderValue::from_static("a"));
-        assert_eq!((lines.text(&HOST), lines.contains(&ACCEPT)), (Some("a"), false));
-        lines.retain(|name| is(name, "a"));
+        let mut lines = lines("A: b\r\nConnection: x\r\nconnection: y\r\n\r\n");
+        lines.add(Name::Host, b"a");
+        lines.add_line(b"Connection", b"z");
+        assert_eq!((lines.text(Name::Host), lines.contains(Name::Accept)), (Some("a"), false));
+        let all: Vec<&[u8]> = lines.get_all(Name::Connection).collect();
+        assert_eq!(all, [b"x", b"y", b"z"]);
+        lines.remove(Name::Connection);
+        assert!(!lines.contains(Name::Connection));
+        lines.retain(|kind, _| kind == Kind::Other);
         assert_eq!(text(&lines), "A: b\r\n\r\n");
+        assert!(!lines.contains(Name::Host));
     }
 
     #[test]
-    fn a_name_has_the_same_mark_in_every_case() {
-        for name in ["host", "x-forwarded-for", "te", "a", "sec-fetch-dest", "x_y"] {
-            assert_eq!(mark(name.as_bytes()), mark(name.to_ascii_uppercase().as_bytes()), "{name}");
-        }
-        assert_ne!(mark(b"host"), mark(b"te"));
-        let lines = lines("HOST: a\r\nx-Request-ID: 1\r\n\r\n");
-        assert!(lines.contains(&HOST) && lines.contains(&HeaderName::from_static("x-request-id")));
+    fn a_value_is_added_a_second_time_wherever_it_stands() {
+        let mut lines = lines("Host: a\r\n\r\n");
+        lines.add_same(Name::XForwardedHost, Name::Host);
+        lines.add_same(Name::XRealIp, Name::XForwardedHost);
+        lines.add_same(Name::Te, Name::Upgrade);
+        let expected = "Host: a\r\nx-forwarded-host: a\r\nx-real-ip: a\r\n\r\n";
+        assert_eq!(text(&lines), expected);
+        assert_eq!(lines.get(Name::XRealIp), Some(&b"a"[..]));
     }
 
     #[test]

@@ -8,6 +8,9 @@ mod chunked;
 mod framing;
 mod head;
 mod lines;
+mod names;
+mod scan;
+mod target;
 
 pub use body::{BodyDecoder, CutShort, Decoded};
 pub use chunked::{put_chunk_size, put_last_chunk};
@@ -16,7 +19,9 @@ pub use head::{
     RequestHead, ResponseHead, put_request_head, put_status_line, says_close, take_request_head,
     take_response_head,
 };
-pub use lines::{Lines, elements, is};
+pub use lines::{Lines, elements};
+pub use names::{Kind, Name, Names, is};
+pub use target::Target;
 
 use crate::model::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use http::header::{CONNECTION, DATE};
 use http::{HeaderValue, StatusCode, Version};
 
 use super::body::{NodeBody, RequestBody, Response, ResponseBody};
@@ -13,7 +12,7 @@ use super::headers;
 use super::journey::Journey;
 use super::tunnel::{Kind, Tunnel};
 use super::worker::Worker;
-use crate::http1::{self, Lines, Malformed};
+use crate::http1::{self, Lines, Malformed, Name};
 use crate::notice::{self, Answer as OwnAnswer, Side};
 use crate::routing::NodeIndex;
 use crate::upstream::{Exchange, Request, SentInformational};
@@ -92,7 +91,7 @@ impl Forward {
         let mut response = own.response(&worker, &journey);
         if matches!(error, ForwardError::Body(_)) {
             // What is left of it, if anything, is no beginning of another request.
-            response.headers.set(CONNECTION, HeaderValue::from_static("close"));
+            response.headers.set(Name::Connection, b"close");
         }
         journey.own_answer(&response, node);
         client.request_ended(worker.now_ms());
@@ -114,7 +113,7 @@ impl Own {
     fn response(self, worker: &Worker, journey: &Journey) -> Response {
         match self {
             Self::Notice(why) => {
-                own_response(worker.notice.answer(why, journey.class()), journey, worker.date())
+                own_response(worker.notice.answer(why, journey.class()), journey, &worker.date())
             }
             Self::Error(status, side) => {
                 worker.metrics.own_error(status.as_u16());
@@ -122,17 +121,20 @@ impl Own {
                 own_response(
                     &notice::own_error(status, side, journey.class(), id),
                     journey,
-                    worker.date(),
+                    &worker.date(),
                 )
             }
         }
     }
 }
 
-fn own_response(answer: &OwnAnswer, journey: &Journey, date: HeaderValue) -> Response {
-    let mut headers: Lines = answer.headers.iter().map(|(name, value)| (name, value)).collect();
-    headers.add(headers::X_REQUEST_ID, journey.id.clone());
-    headers.add(DATE, date);
+fn own_response(answer: &OwnAnswer, journey: &Journey, date: &HeaderValue) -> Response {
+    let mut headers = Lines::default();
+    for (name, value) in &answer.headers {
+        headers.add_line(name.as_str().as_bytes(), value.as_bytes());
+    }
+    headers.add(Name::XRequestId, journey.id.as_bytes());
+    headers.add(Name::Date, date.as_bytes());
     let body = ResponseBody::Ready(Some(answer.body.clone()));
     Response { status: answer.status, headers, body }
 }
@@ -148,7 +150,7 @@ pub(super) fn refused(
     let own = Own::Error(refusal.status(), Side::Client);
     let mut response = own.response(worker, &journey);
     // Where its end is in doubt, nothing that follows on the connection can be trusted.
-    response.headers.set(CONNECTION, HeaderValue::from_static("close"));
+    response.headers.set(Name::Connection, b"close");
     journey.own_answer(&response, None);
     client.request_ended(worker.now_ms());
     response

@@ -1,11 +1,10 @@
 //! The first look at a request: what it is, and whether any node should see it.
 
-use http::header::{ACCEPT, HOST};
-use http::{HeaderName, Method, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 
 use super::headers::{Upgrade, upgrade_asked};
 use super::worker::Settings;
-use crate::http1::{self, BodyLength, RequestHead};
+use crate::http1::{self, BodyLength, Name, RequestHead, Target};
 use crate::nocobase::{self, RequestClass, RequestFacts};
 
 /// Why a request goes to no node.
@@ -89,17 +88,12 @@ pub fn class_of_target(target: &str, settings: &Settings) -> RequestClass {
 fn facts(head: &RequestHead, upgrade: &Upgrade, settings: &Settings) -> RequestFacts {
     let facts = nocobase::RequestHead {
         method: method(&head.method),
-        target: head.target.path_and_query().map_or("/", |target| target.as_str()),
-        accept: text(head, &ACCEPT),
+        target: std::str::from_utf8(head.target.path()).unwrap_or("/"),
+        accept: head.headers.text(Name::Accept),
         upgrade: upgrade.is_websocket().then_some("websocket"),
-        sec_fetch_mode: text(head, &SEC_FETCH_MODE),
+        sec_fetch_mode: head.headers.text(Name::SecFetchMode),
     };
     RequestFacts::new(&facts, &settings.paths)
-}
-
-/// A header's value, where it is text.
-fn text<'a>(head: &'a RequestHead, name: &HeaderName) -> Option<&'a str> {
-    head.headers.text(name)
 }
 
 fn method(method: &http::Method) -> nocobase::Method {
@@ -110,26 +104,22 @@ fn method(method: &http::Method) -> nocobase::Method {
     }
 }
 
-const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-
 /// RFC 9112 section 3.2: a path or a whole URL; `*` asks about the server as such.
 fn check_target(head: &RequestHead) -> Result<(), Refusal> {
-    let authority_alone = head.target.scheme().is_none() && head.target.authority().is_some();
-    let foreign =
-        head.target.scheme_str().is_some_and(|scheme| !["http", "https"].contains(&scheme));
-    let asterisk = head.target.path() == "*";
-    if authority_alone || foreign || asterisk && head.method != Method::OPTIONS {
-        return Err(Refusal::Malformed("the target is no path"));
+    match &head.target {
+        Target::Origin(_) => Ok(()),
+        Target::Absolute { authority, .. } if authority.contains(&b'@') => {
+            Err(Refusal::Malformed("the target holds user information"))
+        }
+        Target::Absolute { .. } => Ok(()),
+        Target::Asterisk if head.method == Method::OPTIONS => Ok(()),
+        Target::Asterisk | Target::Foreign => Err(Refusal::Malformed("the target is no path")),
     }
-    Ok(())
 }
 
 /// RFC 9112 section 3.2: exactly one Host from a client that speaks HTTP/1.1.
 fn check_host(head: &RequestHead) -> Result<(), Refusal> {
-    if head.target.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(Refusal::Malformed("the target holds user information"));
-    }
-    let mut hosts = head.headers.get_all(&HOST);
+    let mut hosts = head.headers.get_all(Name::Host);
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => Err(Refusal::Malformed("Host stands twice")),
         (None, _) if head.version == Version::HTTP_11 => Err(Refusal::Malformed("no Host")),
@@ -142,7 +132,7 @@ fn check_host(head: &RequestHead) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use http::Uri;
+    use bytes::Bytes;
 
     use super::*;
     use crate::http1::Lines;
@@ -152,9 +142,9 @@ mod tests {
         let host = |values: &[&str]| {
             let mut headers = Lines::default();
             for value in values {
-                headers.add(HOST, value.parse().expect("a value"));
+                headers.add(Name::Host, value.as_bytes());
             }
-            let (method, target) = (Method::GET, Uri::from_static("/"));
+            let (method, target) = (Method::GET, Target::Origin(Bytes::from("/")));
             check_host(&RequestHead { method, target, version: Version::HTTP_11, headers })
         };
         assert!(host(&["example.org:81"]).is_ok());

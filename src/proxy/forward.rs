@@ -7,8 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use http::header::{HOST, TRANSFER_ENCODING};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 
 use super::answer;
 use super::attempt::{Attempt, CutCause};
@@ -19,7 +18,7 @@ use super::headers::{self, Upgrade};
 use super::journey::Journey;
 use super::worker::Worker;
 use crate::failpoint;
-use crate::http1::{BodyLength, RequestHead};
+use crate::http1::{BodyLength, Name, RequestHead};
 use crate::nocobase::{Replay, RequestClass};
 use crate::routing::{NoNode, NodeIndex, Tried};
 use crate::upstream::{
@@ -99,12 +98,12 @@ fn outgoing(
 ) -> Request<RequestBody> {
     let headers = &mut head.headers;
     // First of all: Host, and what is derived from it, is that of the target.
-    head.target = headers::origin_form(head.target, headers);
+    headers::host_of_target(&head.target, headers);
     headers::towards_node(headers, client, &worker.settings, &journey.id);
     headers::upgrading(headers, &asked.upgrade);
     // HTTP/1.0 need not name a host; HTTP/1.1, in which the node is asked, must (RFC 9112 3.2).
-    if !headers.contains(&HOST) {
-        headers.add(HOST, HeaderValue::from_static(""));
+    if !headers.contains(Name::Host) {
+        headers.add(Name::Host, b"");
     }
     let body = match asked.body {
         BodyLength::None => RequestBody::Empty,
@@ -113,7 +112,7 @@ fn outgoing(
         }
     };
     if asked.body == BodyLength::Chunked {
-        headers.add(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        headers.add(Name::TransferEncoding, b"chunked");
     }
     Request { head, length: asked.body, body }
 }

@@ -3,22 +3,14 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPIRES, HOST, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
-};
-use http::{HeaderName, HeaderValue, Uri};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderName, HeaderValue};
 use http_body::Frame;
 
 use super::client::{Client, Peer, unmapped};
 use super::worker::Settings;
-use crate::http1::{self, Lines, is};
+use crate::http1::{self, Kind, Lines, Name, Names, Target, is};
 use crate::model::limits::REQUEST_ID_BYTES_MAX;
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
@@ -49,7 +41,7 @@ impl Upgrade {
 /// The upgrade that a request's head asks for. `h2c` is not one: a node that took it would speak
 /// a protocol that nobody on the way has checked.
 pub fn upgrade_asked(headers: &Lines) -> Upgrade {
-    let mut values = headers.get_all(&UPGRADE);
+    let mut values = headers.get_all(Name::Upgrade);
     let (Some(value), None) = (values.next(), values.next()) else { return Upgrade::None };
     let nominated = connection_options(headers).any(|o| o.eq_ignore_ascii_case(b"upgrade"));
     let http = |protocol: &[u8]| {
@@ -68,135 +60,120 @@ pub fn upgrade_asked(headers: &Lines) -> Upgrade {
 
 /// The options of every Connection line.
 fn connection_options(headers: &Lines) -> impl Iterator<Item = &[u8]> {
-    http1::elements(headers.get_all(&CONNECTION)).filter(|option| !option.is_empty())
+    http1::elements(headers.get_all(Name::Connection)).filter(|option| !option.is_empty())
 }
 
-/// Does this line belong to one connection, whatever it says? (RFC 9110 section 7.6.1)
-pub fn is_hop_by_hop(name: &[u8]) -> bool {
-    // Asked of every line of every head: the length alone tells most of them apart.
-    match name.len() {
-        2 => is(name, "te"),
-        7 => is(name, "upgrade"),
-        10 => is(name, "connection") || is(name, "keep-alive"),
-        16 => is(name, "proxy-connection"),
-        17 => is(name, "transfer-encoding"),
-        _ => false,
-    }
-}
+/// The lines that belong to one connection, whatever they say (RFC 9110 section 7.6.1).
+const HOP_BY_HOP: Names = Names::of(&[
+    Name::Connection,
+    Name::KeepAlive,
+    Name::ProxyConnection,
+    Name::Te,
+    Name::TransferEncoding,
+    Name::Upgrade,
+]);
 
-/// Drops the lines that `drops` picks out and those that Connection lines name. What tells where
-/// a message ends or whom it is from cannot be named away, whoever asks.
-fn strip(headers: &mut Lines, drops: impl Fn(&[u8]) -> bool) {
+/// What never reaches a node as the client sent it.
+const NOT_TO_NODE: Names = HOP_BY_HOP.and(Names::of(&[
+    Name::ProxyAuthorization,
+    // The client is told to go on when a node's side reads its body.
+    Name::Expect,
+    // Where a request comes from, and which it is, we say ourselves.
+    Name::XForwardedFor,
+    Name::XForwardedHost,
+    Name::XForwardedProto,
+    Name::XRequestId,
+]));
+
+/// The rest of those: a stranger's are made up.
+const ORIGIN: Names = Names::of(&[Name::Forwarded, Name::XRealIp]);
+
+const NOT_TO_CLIENT: Names =
+    HOP_BY_HOP.and(Names::of(&[Name::ProxyAuthenticate, Name::XRequestId]));
+
+/// Drops the lines that `drops` picks out and those that Connection lines name.
+fn strip(headers: &mut Lines, drops: impl Fn(Kind) -> bool) {
     let nominated: Vec<Vec<u8>> = connection_options(headers)
         .filter(|option| !KNOWN_OPTIONS.iter().any(|known| is(option, known)))
         .filter(|name| !is_protected(name))
         .map(<[u8]>::to_vec)
         .collect();
     let named = |name: &[u8]| nominated.iter().any(|other| name.eq_ignore_ascii_case(other));
-    headers.retain(|name| !drops(name) && !named(name));
+    headers.retain(|kind, name| !drops(kind) && !named(name));
 }
 
 /// Options of Connection that name no header line.
 const KNOWN_OPTIONS: [&str; 3] = ["close", "keep-alive", "upgrade"];
 
+/// What tells where a message ends or whom it is from cannot be named away, whoever asks.
 fn is_protected(name: &[u8]) -> bool {
-    let exactly = ["host", "content-length", "x-request-id"];
-    exactly.iter().any(|known| is(name, known)) || is_forwarded(name)
+    const PROTECTED: Names = Names::of(&[
+        Name::ContentLength,
+        Name::Host,
+        Name::XForwardedFor,
+        Name::XForwardedHost,
+        Name::XForwardedProto,
+        Name::XRequestId,
+    ]);
+    match Kind::of(name) {
+        Kind::Known(name) => PROTECTED.contains(name),
+        Kind::Forwarded => true,
+        Kind::Disguised | Kind::Other => false,
+    }
 }
-
-/// One of the X-Forwarded family?
-fn is_forwarded(name: &[u8]) -> bool {
-    let begin = name.get(..FORWARDED_FAMILY.len());
-    begin.is_some_and(|begin| begin.eq_ignore_ascii_case(FORWARDED_FAMILY))
-}
-
-const FORWARDED_FAMILY: &[u8] = b"x-forwarded-";
 
 /// Makes a client's head into the one that a node gets: hop-by-hop lines go, the client's address
 /// and the request's id are set.
 pub fn towards_node(headers: &mut Lines, client: &Client, settings: &Settings, id: &HeaderValue) {
-    let takes_trailers = http1::elements(headers.get_all(&TE)).any(|coding| is(coding, "trailers"));
-    let origin = Origin::of(headers, client, settings);
-    let untrusted = client.peer == Peer::Untrusted;
-    strip(headers, |name| {
-        is_hop_by_hop(name)
-            || is(name, "proxy-authorization")
-            // The client is told to go on when a node's side reads its body.
-            || is(name, "expect")
-            || is(name, "x-request-id")
-            || is_origin(name)
-            // The rest of the family: a stranger's are made up.
-            || untrusted && is_forwarded(name)
-            || untrusted && (is(name, "forwarded") || is(name, "x-real-ip"))
-            || is_disguised(name)
+    let takes_trailers = http1::elements(headers.get_all(Name::Te)).any(|one| is(one, "trailers"));
+    let said = match client.peer {
+        Peer::Trusted => Some(Said::by_proxy(headers, settings)),
+        Peer::Untrusted => None,
+    };
+    strip(headers, |kind| match kind {
+        Kind::Known(name) => NOT_TO_NODE.contains(name) || said.is_none() && ORIGIN.contains(name),
+        Kind::Forwarded => said.is_none(),
+        Kind::Disguised => true,
+        Kind::Other => false,
     });
     if takes_trailers {
-        headers.add(TE, HeaderValue::from_static("trailers"));
+        headers.add(Name::Te, b"trailers");
     }
-    headers.add(X_FORWARDED_FOR, origin.address);
-    headers.add(X_FORWARDED_PROTO, origin.proto);
-    if let Some(host) = origin.host {
-        headers.add(X_FORWARDED_HOST, host);
+    let said = said.unwrap_or_default();
+    let address = said.address.as_ref().unwrap_or(&client.forwarded_for);
+    headers.add(Name::XForwardedFor, address.as_bytes());
+    headers.add(Name::XForwardedProto, said.proto.as_deref().unwrap_or(b"http"));
+    match said.host {
+        Some(host) => headers.add(Name::XForwardedHost, &host),
+        None => headers.add_same(Name::XForwardedHost, Name::Host),
     }
-    headers.add(X_REQUEST_ID, id.clone());
+    headers.add(Name::XRequestId, id.as_bytes());
 }
 
-/// One of the lines that say where a request comes from, which we write ourselves?
-fn is_origin(name: &[u8]) -> bool {
-    ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"].iter().any(|own| is(name, own))
+/// What a trusted proxy says of where a request comes from.
+#[derive(Default)]
+struct Said {
+    address: Option<HeaderValue>,
+    proto: Option<Vec<u8>>,
+    host: Option<Vec<u8>>,
 }
 
-/// Where a request comes from, as a node is told.
-struct Origin {
-    address: HeaderValue,
-    proto: HeaderValue,
-    host: Option<HeaderValue>,
-}
-
-impl Origin {
-    /// What the connection says; of a trusted peer, what its lines say.
-    fn of(headers: &Lines, client: &Client, settings: &Settings) -> Self {
-        let own = Self {
-            address: client.forwarded_for.clone(),
-            proto: HeaderValue::from_static("http"),
-            host: headers.value(&HOST),
-        };
-        match client.peer {
-            Peer::Untrusted => own,
-            Peer::Trusted => {
-                let address = client_address(headers, settings);
-                let address = address.and_then(|ip| HeaderValue::try_from(ip.to_string()).ok());
-                Self {
-                    address: address.unwrap_or(own.address),
-                    proto: headers.value(&X_FORWARDED_PROTO).unwrap_or(own.proto),
-                    host: headers.value(&X_FORWARDED_HOST).or(own.host),
-                }
-            }
+impl Said {
+    fn by_proxy(headers: &Lines, settings: &Settings) -> Self {
+        let address = client_address(headers, settings);
+        Self {
+            address: address.and_then(|ip| HeaderValue::try_from(ip.to_string()).ok()),
+            proto: headers.get(Name::XForwardedProto).map(<[u8]>::to_vec),
+            host: headers.get(Name::XForwardedHost).map(<[u8]>::to_vec),
         }
     }
-}
-
-/// Is this a line that frames a message or tells its origin, with `_` for `-`? What stands behind us
-/// may read both as one (CGI does), and we have checked only one of them (pingora#674).
-fn is_disguised(name: &[u8]) -> bool {
-    // Of those without a `-` nothing can be disguised so.
-    const MEANT: [&str; 4] = ["content-length", "transfer-encoding", "x-real-ip", "x-request-id"];
-    // Asked of every line: the length tells most of them apart.
-    let may_be_forwarded =
-        FORWARDED_FAMILY.len() <= name.len() && matches!(name.first(), Some(b'x' | b'X'));
-    let may_be = may_be_forwarded || MEANT.iter().any(|known| known.len() == name.len());
-    if !may_be || !name.contains(&b'_') {
-        return false;
-    }
-    let plain: Vec<u8> = name.iter().map(|b| if *b == b'_' { b'-' } else { *b }).collect();
-    MEANT.iter().any(|known| is(&plain, known)) || is_forwarded(&plain)
 }
 
 /// The address nearest to us that no trusted proxy has: read from the right, for everything left
 /// of an untrusted address may be made up.
 fn client_address(headers: &Lines, settings: &Settings) -> Option<IpAddr> {
     let lines: Vec<&str> = headers
-        .get_all(&X_FORWARDED_FOR)
+        .get_all(Name::XForwardedFor)
         .filter_map(|line| std::str::from_utf8(line).ok())
         .collect();
     let mut nearest = None;
@@ -219,15 +196,14 @@ fn parse_address(element: &str) -> Option<IpAddr> {
 
 /// The lines of an informational head as the client gets them.
 pub fn hint(headers: &mut Lines) {
-    strip(headers, |name| is_hop_by_hop(name) || is(name, "content-length"));
+    const NOT_IN_HINT: Names = HOP_BY_HOP.and(Names::of(&[Name::ContentLength]));
+    strip(headers, |kind| matches!(kind, Kind::Known(name) if NOT_IN_HINT.contains(name)));
 }
 
 /// The head of a node's response as the client gets it.
 pub fn towards_client(headers: &mut Lines, id: &HeaderValue) {
-    strip(headers, |name| {
-        is_hop_by_hop(name) || is(name, "proxy-authenticate") || is(name, "x-request-id")
-    });
-    headers.add(X_REQUEST_ID, id.clone());
+    strip(headers, |kind| matches!(kind, Kind::Known(name) if NOT_TO_CLIENT.contains(name)));
+    headers.add(Name::XRequestId, id.as_bytes());
     revalidate_pages(headers);
 }
 
@@ -237,7 +213,7 @@ pub fn is_event_stream(headers: &Lines) -> bool {
 }
 
 fn is_of_kind(headers: &Lines, kind: &[u8]) -> bool {
-    let said = headers.get(&CONTENT_TYPE).unwrap_or_default();
+    let said = headers.get(Name::ContentType).unwrap_or_default();
     said.get(..kind.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(kind))
 }
 
@@ -246,24 +222,25 @@ fn is_of_kind(headers: &Lines, kind: &[u8]) -> bool {
 /// It would never see the notice, and after an upgrade it would ask for scripts that are gone, for
 /// which a node sends a page as well. Nodes behind their own front server say it themselves.
 fn revalidate_pages(headers: &mut Lines) {
-    let silent = |headers: &Lines| !headers.contains(&CACHE_CONTROL) && !headers.contains(&EXPIRES);
+    let silent =
+        |headers: &Lines| !headers.contains(Name::CacheControl) && !headers.contains(Name::Expires);
     if is_of_kind(headers, b"text/html") && silent(headers) {
-        headers.add(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.add(Name::CacheControl, b"no-cache");
     }
 }
 
 /// The head of a 101 as the client gets it: here the hop-by-hop lines are the message.
 pub fn upgraded(headers: &mut Lines, upgrade: &Upgrade, id: &HeaderValue) {
     towards_client(headers, id);
-    headers.remove(&CONTENT_LENGTH);
+    headers.remove(Name::ContentLength);
     upgrading(headers, upgrade);
 }
 
 /// Sets the two lines that ask for, or agree to, an upgrade.
 pub fn upgrading(headers: &mut Lines, upgrade: &Upgrade) {
     if let Upgrade::To(protocol) = upgrade {
-        headers.add(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.add(UPGRADE, protocol.clone());
+        headers.add(Name::Connection, b"upgrade");
+        headers.add(Name::Upgrade, protocol.as_bytes());
     }
 }
 
@@ -303,7 +280,7 @@ pub fn request_id(headers: &Lines) -> HeaderValue {
             && bytes.len() <= REQUEST_ID_BYTES_MAX
             && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=".contains(b))
     };
-    let own = headers.get(&X_REQUEST_ID).filter(plain);
+    let own = headers.get(Name::XRequestId).filter(plain);
     own.and_then(|id| HeaderValue::from_bytes(id).ok()).unwrap_or_else(new_request_id)
 }
 
@@ -319,22 +296,10 @@ fn new_request_id() -> HeaderValue {
     HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("none"))
 }
 
-/// The target in origin form (RFC 9112 section 3.2.1): nodes get a path, never a whole URL. The
-/// authority of an absolute target outranks Host (section 3.2.2), and becomes it.
-pub fn origin_form(uri: Uri, headers: &mut Lines) -> Uri {
-    if uri.authority().is_none() {
-        return uri;
-    }
-    if let Some(authority) = uri.authority()
-        && let Ok(host) = HeaderValue::try_from(authority.as_str())
-    {
-        headers.set(HOST, host);
-    }
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    match path.starts_with('/') {
-        true => path.parse().unwrap_or_default(),
-        // `http://host?query` has an empty path.
-        false => format!("/{path}").parse().unwrap_or_default(),
+/// The authority of an absolute target outranks Host (RFC 9112 section 3.2.2), and becomes it.
+pub fn host_of_target(target: &Target, headers: &mut Lines) {
+    if let Target::Absolute { authority, .. } = target {
+        headers.set(Name::Host, authority);
     }
 }
 
@@ -345,8 +310,7 @@ mod tests {
     fn map(lines: &[(&str, &str)]) -> Lines {
         let mut headers = Lines::default();
         for (name, value) in lines {
-            let name: HeaderName = name.parse().expect("a name");
-            headers.add(name, value.parse().expect("a value"));
+            headers.add_line(name.as_bytes(), value.as_bytes());
         }
         headers
     }
@@ -368,7 +332,8 @@ mod tests {
             ("proxy-connection", "keep-alive"),
             ("te", "trailers"),
         ]);
-        strip(&mut headers, is_hop_by_hop);
+        let hop_by_hop = |kind| matches!(kind, Kind::Known(name) if HOP_BY_HOP.contains(name));
+        strip(&mut headers, hop_by_hop);
         assert_eq!(names(&headers), ["x-forwarded-for", "host", "content-length"]);
     }
 
@@ -377,7 +342,7 @@ mod tests {
         let kept = |lines: &[(&str, &str)]| {
             let mut headers = map(lines);
             towards_client(&mut headers, &HeaderValue::from_static("id"));
-            headers.text(&CACHE_CONTROL).map(str::to_owned)
+            headers.text(Name::CacheControl).map(str::to_owned)
         };
         let page = ("content-type", "Text/HTML; charset=utf-8");
         assert_eq!(kept(&[page]).as_deref(), Some("no-cache"));
@@ -420,12 +385,12 @@ mod tests {
     }
 
     #[test]
-    fn an_absolute_target_becomes_a_path_and_sets_the_host() {
+    fn the_host_of_an_absolute_target_outranks_the_line() {
         let mut headers = map(&[("host", "other")]);
-        let uri = origin_form("http://example.org:81/a?b=c".parse().expect("a URI"), &mut headers);
-        assert_eq!(uri.to_string(), "/a?b=c");
-        assert_eq!(headers.text(&HOST), Some("example.org:81"));
-        let uri = origin_form("http://example.org?b=c".parse().expect("a URI"), &mut headers);
-        assert_eq!(uri.to_string(), "/?b=c");
+        let (authority, path) = (Bytes::from("example.org:81"), Bytes::from("/a"));
+        host_of_target(&Target::Absolute { authority, path }, &mut headers);
+        assert_eq!(headers.text(Name::Host), Some("example.org:81"));
+        host_of_target(&Target::Origin(Bytes::from("/")), &mut headers);
+        assert_eq!(headers.get_all(Name::Host).count(), 1);
     }
 }

@@ -3,14 +3,14 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use http::header::USER_AGENT;
-use http::{HeaderValue, Method, StatusCode, Uri, Version};
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, Version};
 
 use super::body::Response;
 use super::client::Client;
 use super::worker::Worker;
 use crate::clock;
-use crate::http1::{Lines, RequestHead};
+use crate::http1::{Lines, Name, RequestHead, Target};
 use crate::model::{ModeKind, Timestamp};
 use crate::nocobase::RequestClass;
 use crate::routing::NodeIndex;
@@ -35,7 +35,7 @@ pub struct Journey {
     began: Instant,
     head_took: Option<Duration>,
     method: Method,
-    target: Uri,
+    target: Target,
     user_agent: Option<HeaderValue>,
     pub id: HeaderValue,
     class: RequestClass,
@@ -65,7 +65,10 @@ impl Journey {
             head_took: None,
             method: head.method.clone(),
             target: head.target.clone(),
-            user_agent: head.headers.value(&USER_AGENT),
+            user_agent: head
+                .headers
+                .get(Name::UserAgent)
+                .and_then(|said| HeaderValue::from_bytes(said).ok()),
             id: super::headers::request_id(&head.headers),
             class: RequestClass::Asset,
             mode: worker.mode(),
@@ -79,7 +82,7 @@ impl Journey {
 
     /// Of bytes that are no request: there is nothing to name.
     pub fn unread(worker: &Rc<Worker>, client: &Rc<Client>) -> Self {
-        let (method, target) = (Method::GET, Uri::default());
+        let (method, target) = (Method::GET, Target::Origin(Bytes::new()));
         let (version, headers) = (Version::HTTP_11, Lines::default());
         let head = RequestHead { method, target, version, headers };
         let mut journey = Self::begin(worker, client, &head);
@@ -149,17 +152,14 @@ impl Drop for Journey {
         });
         let node = self.node.and_then(|node| self.worker.nodes.get(node.0));
         let (method, target) = match self.named {
-            Named::Yes => {
-                let target = self.target.path_and_query().map_or("", |target| target.as_str());
-                (self.method.as_str(), target)
-            }
-            Named::No => ("-", "-"),
+            Named::Yes => (self.method.as_str(), self.target.path()),
+            Named::No => ("-", &b"-"[..]),
         };
         self.worker.access.borrow_mut().line(&Entry {
             at: self.at,
             client: self.client.address.ip(),
             method,
-            target: target.as_bytes(),
+            target,
             status,
             took,
             head_after: self.head_took,

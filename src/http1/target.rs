@@ -1,0 +1,126 @@
+//! What a request asks for: the second word of its first line (RFC 9112 section 3.2).
+
+use bytes::Bytes;
+use http::Uri;
+
+use super::Malformed;
+
+/// A request's target, well-formed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A path that begins with `/`, and its query.
+    Origin(Bytes),
+    /// `*`: the server as such.
+    Asterisk,
+    /// A whole URL: whose host outranks the line of that name, and its path, as above.
+    Absolute { authority: Bytes, path: Bytes },
+    /// A host alone, or the URL of another protocol: nothing that is served here.
+    Foreign,
+}
+
+impl Target {
+    /// The path and its query; `*` for the server as such, nothing for what is foreign.
+    pub fn path(&self) -> &[u8] {
+        match self {
+            Self::Origin(path) | Self::Absolute { path, .. } => path,
+            Self::Asterisk => b"*",
+            Self::Foreign => b"",
+        }
+    }
+
+    /// Of the bytes between two spaces: `None` for a plain path, which can stay where it stands.
+    ///
+    /// # Errors
+    /// [`Malformed::Head`]: it is no target, or one that would be read in two ways.
+    pub(super) fn unless_plain(text: &[u8]) -> Result<Option<Self>, Malformed> {
+        if text.first() == Some(&b'/') && text.len() == plain_length(text) {
+            return Ok(None);
+        }
+        let wrong = Malformed::Head("the target");
+        if memchr::memchr(b'#', text).is_some() {
+            // RFC 9112 section 3.2 has no fragment; some cut it off, some do not.
+            return Err(wrong);
+        }
+        let uri = Uri::try_from(text).map_err(|_| wrong)?;
+        let path = Bytes::from(match uri.path_and_query().map_or("/", |path| path.as_str()) {
+            "*" => return Ok(Some(Self::Asterisk)),
+            path if path.starts_with('/') => path.to_owned(),
+            // `http://host?query` has an empty path.
+            path => format!("/{path}"),
+        });
+        Ok(Some(match (uri.scheme_str(), uri.authority()) {
+            (None, None) => Self::Origin(path),
+            (Some("http" | "https"), Some(authority)) => {
+                let authority = Bytes::copy_from_slice(authority.as_str().as_bytes());
+                Self::Absolute { authority, path }
+            }
+            (None | Some(_), _) => Self::Foreign,
+        }))
+    }
+}
+
+/// How many bytes at the front are characters of a path and a query that every parser knows: nearly
+/// all that ever come.
+#[inline]
+pub(super) fn plain_length(text: &[u8]) -> usize {
+    let is_plain = |byte: &u8| PLAIN.get(usize::from(*byte)).copied().unwrap_or_default();
+    text.iter().position(|byte| !is_plain(byte)).unwrap_or(text.len())
+}
+
+/// The characters of RFC 3986 sections 3.3 and 3.4, and some that browsers send as they are.
+static PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = matches!(
+            byte as u8,
+            b'!' | b'$'..=b';' | b'=' | b'?'..=b'_' | b'a'..=b'z' | b'|' | b'~'
+        );
+        byte += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Target, Malformed> {
+        let plain = || Target::Origin(Bytes::copy_from_slice(text.as_bytes()));
+        Target::unless_plain(text.as_bytes()).map(|other| other.unwrap_or_else(plain))
+    }
+
+    #[test]
+    fn each_form_is_told_apart() {
+        let path = |text: &'static str| Bytes::from_static(text.as_bytes());
+        let url = |authority, at| Target::Absolute { authority: path(authority), path: path(at) };
+        for (text, target) in [
+            ("/a?b=c", Target::Origin(path("/a?b=c"))),
+            ("/a{b}\"\u{e4}", Target::Origin(path("/a{b}\"\u{e4}"))),
+            ("*", Target::Asterisk),
+            ("http://example.org:81/a?b", url("example.org:81", "/a?b")),
+            ("https://example.org", url("example.org", "/")),
+            ("HTTP://example.org?b", url("example.org", "/?b")),
+            ("example.org:443", Target::Foreign),
+            ("ftp://example.org/a", Target::Foreign),
+        ] {
+            assert_eq!(read(text), Ok(target), "{text}");
+        }
+        for wrong in ["", "/a#b", "/a`b", "/<a>", "http://", "//\\x y"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_quick_look_and_the_whole_one_agree(text in "/[!-~]{0,12}") {
+            if Target::unless_plain(text.as_bytes()) == Ok(None) {
+                let uri: Uri = text.parse().expect("plain");
+                prop_assert_eq!(uri.path_and_query().map(|path| path.as_str()), Some(&text[..]));
+                prop_assert!(uri.authority().is_none());
+            }
+        }
+    }
+}
