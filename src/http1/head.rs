@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use super::lines::{Lines, elements};
 use super::scan::{self, Scanned};
-use super::{Malformed, Name, Target};
+use super::{ConnectionOptions, Malformed, Name, Target};
 use crate::model::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 
 /// A request's head.
@@ -29,17 +29,15 @@ impl ResponseHead {
     /// May the connection carry another exchange once this one is over? (RFC 9112 section 9.3;
     /// of HTTP/1.0 we do not ask it.)
     pub fn keeps_alive(&self) -> bool {
-        self.version == Version::HTTP_11 && !says_close(&self.headers)
+        self.version == Version::HTTP_11 && !ConnectionOptions::of(&self.headers).close()
     }
 }
 
 impl RequestHead {
     /// Does the client want its connection to be kept? (RFC 9112 section 9.3)
     pub fn keeps_alive(&self) -> bool {
-        if says_close(&self.headers) {
-            return false;
-        }
-        self.version == Version::HTTP_11 || lists(&self.headers, Name::Connection, b"keep-alive")
+        let options = ConnectionOptions::of(&self.headers);
+        !options.close() && (self.version == Version::HTTP_11 || options.keep_alive())
     }
 
     /// Does the client read the lines behind a chunked body? (RFC 9110 section 6.5.1)
@@ -51,11 +49,6 @@ impl RequestHead {
     pub fn expects_continue(&self) -> bool {
         self.version == Version::HTTP_11 && lists(&self.headers, Name::Expect, b"100-continue")
     }
-}
-
-/// Is the connection to close behind the message of this head?
-pub fn says_close(headers: &Lines) -> bool {
-    lists(headers, Name::Connection, b"close")
 }
 
 fn lists(headers: &Lines, name: Name, option: &[u8]) -> bool {
@@ -172,7 +165,7 @@ fn section(bytes: &[u8], mut at: usize) -> Result<Option<(Lines, usize)>, Malfor
         match scan::line(bytes, at)? {
             Scanned::Line(_) if lines.len() == HEADERS_MAX => return Err(Malformed::TooManyLines),
             Scanned::Line(found) => {
-                lines.found(bytes, &found);
+                lines.found(&found);
                 at = found.end;
             }
             Scanned::End(end) if end <= HEAD_BYTES_MAX => return Ok(Some((lines, end))),

@@ -36,7 +36,10 @@ enum Text {
 }
 
 /// What most heads have.
-const LINES_GUESS: usize = 16;
+const LINES_GUESS: usize = 24;
+
+/// What is added to most, in bytes.
+const ADDED_GUESS: usize = 256;
 
 impl Lines {
     /// None yet; those that are read are parts of what [`Lines::were_in`] gets.
@@ -48,11 +51,10 @@ impl Lines {
         self.lines.len()
     }
 
-    /// Appends a line that was found in `bytes`.
+    /// Appends a line that was found.
     #[inline]
-    pub(super) fn found(&mut self, bytes: &[u8], at: &Found) {
-        let kind = Kind::of(bytes.get(at.name.0..at.name.1).unwrap_or_default());
-        self.push(kind, Text::Read, at.name, at.value);
+    pub(super) fn found(&mut self, line: &Found) {
+        self.push(line.kind, Text::Read, line.name, line.value);
     }
 
     /// The bytes that they were found in.
@@ -124,6 +126,7 @@ impl Lines {
 
     fn add_as(&mut self, kind: Kind, name: &[u8], value: &[u8]) {
         debug_assert!(!value.iter().any(|b| b"\r\n\0".contains(b)), "it would be two lines");
+        self.added.reserve(ADDED_GUESS);
         let begin = self.added.len();
         put_line(&mut self.added, name, value);
         let end = self.added.len() - b"\r\n".len();
@@ -236,7 +239,7 @@ mod tests {
     fn lines(text: &'static str) -> Lines {
         let (mut lines, mut at) = (Lines::to_read(), 0);
         while let Scanned::Line(found) = scan::line(text.as_bytes(), at).expect("well-formed") {
-            lines.found(text.as_bytes(), &found);
+            lines.found(&found);
             at = found.end;
         }
         lines.were_in(Bytes::from_static(text.as_bytes()));

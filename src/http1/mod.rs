@@ -5,6 +5,7 @@
 
 mod body;
 mod chunked;
+mod connection;
 mod framing;
 mod head;
 mod lines;
@@ -14,9 +15,10 @@ mod target;
 
 pub use body::{BodyDecoder, CutShort, Decoded};
 pub use chunked::{put_chunk_size, put_last_chunk};
+pub use connection::ConnectionOptions;
 pub use framing::{BodyLength, of_request, of_response};
 pub use head::{
-    RequestHead, ResponseHead, put_request_head, put_status_line, says_close, take_request_head,
+    RequestHead, ResponseHead, put_request_head, put_status_line, take_request_head,
     take_response_head,
 };
 pub use lines::{Lines, elements};

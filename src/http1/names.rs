@@ -98,66 +98,173 @@ impl Name {
     }
 }
 
-const FORWARDED: &[u8] = b"x-forwarded-";
+/// A name that reading has to look at: its first bytes, as numbers that are compared at once. Zeros
+/// stand behind its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Packed([u64; WORDS]);
+
+/// The longest known name fits into so many words of eight bytes.
+const WORDS: usize = 3;
+
+/// Bytes of a name that are compared as numbers.
+pub(super) const PACKED_MAX: usize = 8 * WORDS;
+
+impl Packed {
+    /// Of a name's first bytes.
+    pub(super) fn of(name: &[u8]) -> Self {
+        let mut bytes = [0; PACKED_MAX];
+        for (byte, from) in bytes.iter_mut().zip(name) {
+            *byte = *from;
+        }
+        let (words, _) = bytes.as_chunks::<8>();
+        let mut packed = Self::default();
+        for (word, from) in packed.0.iter_mut().zip(words) {
+            *word = u64::from_le_bytes(*from);
+        }
+        packed
+    }
+
+    /// Of the name that begins at `begin` and ends before a colon within these words: itself and its
+    /// length. `None` where the bytes are too few or the name is longer.
+    #[inline]
+    pub(super) fn until_colon(bytes: &[u8], begin: usize) -> Option<(Self, usize)> {
+        let mut packed = Self::default();
+        for (k, slot) in packed.0.iter_mut().enumerate() {
+            let word = bytes.get(begin + 8 * k..)?.first_chunk::<8>()?;
+            let word = u64::from_le_bytes(*word);
+            let colons = marked(word ^ (ONES * 0x3A));
+            if colons != 0 {
+                let bits = colons.trailing_zeros() & !7;
+                *slot = word & !(u64::MAX << bits);
+                return Some((packed, 8 * k + bits as usize / 8));
+            }
+            *slot = word;
+        }
+        None
+    }
+}
+
+pub(super) const ONES: u64 = u64::MAX / 0xFF;
+
+/// The highest bit of each byte that is 0; above the lowest of them, of others too.
+pub(super) const fn marked(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & (ONES * 0x80)
+}
+
+/// What a packed name is compared with.
+struct Pattern {
+    kind: Kind,
+    words: [u64; WORDS],
+    /// The bits that do not count: in which a letter differs from its capital, or behind the end.
+    free: [u64; WORDS],
+}
+
+impl Pattern {
+    const fn name(name: Name) -> Self {
+        Self::begin(name.text().as_bytes(), Kind::Known(name))
+    }
+
+    /// Of a text in small letters.
+    const fn begin(text: &[u8], kind: Kind) -> Self {
+        let (mut words, mut free) = ([0; WORDS], [0; WORDS]);
+        let mut at = 0;
+        while at < text.len() {
+            let (word, shift) = (at / 8, at % 8 * 8);
+            words[word] |= (text[at] as u64) << shift;
+            if text[at].is_ascii_lowercase() {
+                free[word] |= 0x20 << shift;
+            }
+            at += 1;
+        }
+        Self { kind, words, free }
+    }
+
+    /// The same, whatever follows its `length` bytes.
+    const fn and_more(mut self, length: usize) -> Self {
+        let mut at = length;
+        while at < PACKED_MAX {
+            self.free[at / 8] |= 0xFF << (at % 8 * 8);
+            at += 1;
+        }
+        self
+    }
+
+    const fn matches(&self, name: Packed) -> bool {
+        let [a, b, c] = name.0;
+        let other = (a ^ self.words[0]) & !self.free[0]
+            | (b ^ self.words[1]) & !self.free[1]
+            | (c ^ self.words[2]) & !self.free[2];
+        other == 0
+    }
+}
+
+const FORWARDED: &str = "x-forwarded-";
 
 impl Kind {
     /// Of a name as it came, in whatever case (RFC 9110 section 5.1).
     pub fn of(name: &[u8]) -> Self {
-        let candidates: &[Name] = match name.len() {
-            2 => &[Name::Te],
-            4 => &[Name::Host, Name::Date],
-            6 => &[Name::Accept, Name::Expect],
-            7 => &[Name::Upgrade, Name::Expires],
-            9 => &[Name::Forwarded, Name::XRealIp],
-            10 => &[Name::Connection, Name::UserAgent, Name::KeepAlive],
-            12 => &[Name::ContentType, Name::XRequestId],
-            13 => &[Name::CacheControl],
-            14 => &[Name::ContentLength, Name::SecFetchMode],
-            15 => &[Name::XForwardedFor],
-            16 => &[Name::XForwardedHost, Name::ProxyConnection],
-            17 => &[Name::TransferEncoding, Name::XForwardedProto],
-            18 => &[Name::ProxyAuthenticate],
-            19 => &[Name::ProxyAuthorization],
+        let packed = Packed::of(name);
+        Self::known(packed, name.len()).unwrap_or_else(|| Self::other(packed, name))
+    }
+
+    /// Of a name that is known: it is a token then.
+    #[inline]
+    pub(super) fn known(name: Packed, length: usize) -> Option<Self> {
+        use Name as N;
+        macro_rules! of {
+            ($($name:expr),*) => { const { &[$(Pattern::name($name)),*] } };
+        }
+        let candidates: &[Pattern] = match length {
+            2 => of![N::Te],
+            4 => of![N::Host, N::Date],
+            6 => of![N::Accept, N::Expect],
+            7 => of![N::Upgrade, N::Expires],
+            9 => of![N::Forwarded, N::XRealIp],
+            10 => of![N::Connection, N::UserAgent, N::KeepAlive],
+            12 => of![N::ContentType, N::XRequestId],
+            13 => of![N::CacheControl],
+            14 => of![N::ContentLength, N::SecFetchMode],
+            15 => of![N::XForwardedFor],
+            16 => of![N::XForwardedHost, N::ProxyConnection],
+            17 => of![N::TransferEncoding, N::XForwardedProto],
+            18 => of![N::ProxyAuthenticate],
+            19 => of![N::ProxyAuthorization],
             _ => &[],
         };
-        if let Some(known) = candidates.iter().find(|known| is(name, known.text())) {
-            return Self::Known(*known);
+        candidates.iter().find(|known| known.matches(name)).map(|known| known.kind)
+    }
+
+    /// Of a token that is not known.
+    #[inline]
+    pub(super) fn other(packed: Packed, name: &[u8]) -> Self {
+        const FAMILY: Pattern =
+            Pattern::begin(FORWARDED.as_bytes(), Kind::Forwarded).and_more(FORWARDED.len());
+        if FAMILY.matches(packed) {
+            return FAMILY.kind;
         }
-        match is_forwarded(name) {
-            true => Self::Forwarded,
-            false if is_disguised(name) => Self::Disguised,
-            false => Self::Other,
+        if name.contains(&b'_') && is_disguised(name) {
+            return Self::Disguised;
         }
+        Self::Other
     }
 }
 
-fn is_forwarded(name: &[u8]) -> bool {
-    let begin = name.get(..FORWARDED.len());
-    begin.is_some_and(|begin| begin.eq_ignore_ascii_case(FORWARDED))
-}
+/// Of those without a `-` nothing can be disguised so.
+const MEANT: Names =
+    Names::of(&[Name::ContentLength, Name::TransferEncoding, Name::XRealIp, Name::XRequestId]);
 
 fn is_disguised(name: &[u8]) -> bool {
-    // Of those without a `-` nothing can be disguised so.
-    const MEANT: [Name; 4] =
-        [Name::ContentLength, Name::TransferEncoding, Name::XRealIp, Name::XRequestId];
-    // Asked of most lines: the length tells nearly all of them apart.
-    let may_be_forwarded =
-        FORWARDED.len() <= name.len() && matches!(name.first(), Some(b'x' | b'X'));
-    let may_be = may_be_forwarded || MEANT.iter().any(|known| known.text().len() == name.len());
-    if !may_be || !name.contains(&b'_') {
-        return false;
-    }
     let plain: Vec<u8> = name.iter().map(|b| if *b == b'_' { b'-' } else { *b }).collect();
-    MEANT.iter().any(|known| is(&plain, known.text())) || is_forwarded(&plain)
+    match Kind::of(&plain) {
+        Kind::Known(name) => MEANT.contains(name) || name.text().starts_with(FORWARDED),
+        Kind::Forwarded => true,
+        Kind::Disguised | Kind::Other => false,
+    }
 }
 
 /// Is `name`, as it was sent, that of `known`, which is in small letters?
 pub fn is(name: &[u8], known: &str) -> bool {
-    let known = known.as_bytes();
-    // Most that are not differ in their first letter.
-    name.len() == known.len()
-        && name.first().map(|first| first | 0x20) == known.first().copied()
-        && name.eq_ignore_ascii_case(known)
+    name.eq_ignore_ascii_case(known.as_bytes())
 }
 
 #[cfg(test)]
@@ -216,10 +323,39 @@ mod tests {
             ("my_header", Kind::Other),
             ("hosts", Kind::Other),
             ("iost", Kind::Other),
+            ("hos\u{0}", Kind::Other),
+            ("content\rlength", Kind::Other),
+            ("x-forwarded-and-much-more-than-that", Kind::Forwarded),
+            ("proxy-authorization-and-more", Kind::Other),
             ("\u{48}ost", Kind::Known(Name::Host)),
             ("", Kind::Other),
         ] {
             assert_eq!(Kind::of(text.as_bytes()), kind, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_name_is_known_exactly_where_it_is_equal(
+            at in 0..ALL.len(), place in 0..20_usize, byte: u8, tail in "[a-zA-Z_-]{0,3}",
+        ) {
+            let mut name = ALL[at].text().as_bytes().to_vec();
+            if let Some(changed) = name.get_mut(place) {
+                *changed = byte;
+            }
+            name.extend_from_slice(tail.as_bytes());
+            let expected = ALL.into_iter().find(|known| is(&name, known.text()));
+            let known = match Kind::of(&name) {
+                Kind::Known(known) => Some(known),
+                Kind::Forwarded | Kind::Disguised | Kind::Other => None,
+            };
+            proptest::prop_assert_eq!(known, expected);
+            let line = [b"x\r\n", &name[..], b": and more than a word"].concat();
+            let until = name.iter().position(|byte| *byte == b':').unwrap_or(name.len());
+            if until < PACKED_MAX {
+                let packed = Packed::of(&name[..until]);
+                proptest::prop_assert_eq!(Packed::until_colon(&line, 3), Some((packed, until)));
+            }
         }
     }
 

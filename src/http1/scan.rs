@@ -1,11 +1,13 @@
 //! Lines of a head, one byte after another (RFC 9112 sections 2.2 and 5): where a name ends, where a
 //! value does, and what may stand in neither.
 
-use super::Malformed;
+use super::names::{ONES, Packed, marked};
+use super::{Kind, Malformed};
 
 /// A header line: where its parts stand in the bytes that were scanned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
+    pub kind: Kind,
     pub name: (usize, usize),
     /// Without the blanks around it.
     pub value: (usize, usize),
@@ -29,19 +31,45 @@ pub(super) enum Scanned {
 /// [`Malformed`]: it is no header line, however it goes on.
 #[inline]
 pub(super) fn line(bytes: &[u8], begin: usize) -> Result<Scanned, Malformed> {
-    let colon = begin + token_length(bytes.get(begin..).unwrap_or_default());
-    match bytes.get(colon) {
-        Some(b':') if begin < colon => {}
-        Some(_) if begin < colon => return Err(feed_or(bytes, colon, "a header's name")),
-        Some(b'\r') => return empty_line(bytes, begin),
-        Some(_) => return Err(feed_or(bytes, colon, "a header's name")),
-        None => return Ok(Scanned::More),
+    if bytes.get(begin) == Some(&b'\r') {
+        return empty_line(bytes, begin);
     }
+    let Some((kind, colon)) = name(bytes, begin)? else { return Ok(Scanned::More) };
     let from = colon + 1 + blanks(bytes.get(colon + 1..).unwrap_or_default().iter());
     let until = from + text_length(bytes.get(from..).unwrap_or_default());
     let Some(end) = line_end(bytes, until, "a header's value")? else { return Ok(Scanned::More) };
     let trailing = blanks(bytes.get(from..until).unwrap_or_default().iter().rev());
-    Ok(Scanned::Line(Found { name: (begin, colon), value: (from, until - trailing), end }))
+    Ok(Scanned::Line(Found { kind, name: (begin, colon), value: (from, until - trailing), end }))
+}
+
+/// The name that begins at `begin`: what it is, and where its colon stands.
+#[inline]
+fn name(bytes: &[u8], begin: usize) -> Result<Option<(Kind, usize)>, Malformed> {
+    let Some((packed, length)) = Packed::until_colon(bytes, begin) else {
+        return long_name(bytes, begin);
+    };
+    let colon = begin + length;
+    if let Some(known) = Kind::known(packed, length) {
+        return Ok(Some((known, colon)));
+    }
+    let name = bytes.get(begin..colon).unwrap_or_default();
+    if name.is_empty() || !is_token(name) {
+        return Err(feed_or(bytes, begin + token_length(name), "a header's name"));
+    }
+    Ok(Some((Kind::other(packed, name), colon)))
+}
+
+/// One that is not there as a whole, or longer than those that are known.
+#[cold]
+fn long_name(bytes: &[u8], begin: usize) -> Result<Option<(Kind, usize)>, Malformed> {
+    let colon = begin + token_length(bytes.get(begin..).unwrap_or_default());
+    match bytes.get(colon) {
+        Some(b':') if begin < colon => {
+            Ok(Some((Kind::of(bytes.get(begin..colon).unwrap_or_default()), colon)))
+        }
+        Some(_) => Err(feed_or(bytes, colon, "a header's name")),
+        None => Ok(None),
+    }
 }
 
 fn empty_line(bytes: &[u8], begin: usize) -> Result<Scanned, Malformed> {
@@ -98,10 +126,19 @@ fn blanks<'a>(bytes: impl Iterator<Item = &'a u8>) -> usize {
 }
 
 /// How many bytes at the front belong to a token (RFC 9110 section 5.6.2).
-#[inline]
 pub(super) fn token_length(bytes: &[u8]) -> usize {
-    let is_token = |byte: &u8| TOKEN.get(usize::from(*byte)).copied().unwrap_or_default();
-    bytes.iter().position(|byte| !is_token(byte)).unwrap_or(bytes.len())
+    bytes.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(bytes.len())
+}
+
+/// Without a branch for each byte.
+#[inline]
+fn is_token(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |all, byte| all & is_token_byte(*byte))
+}
+
+#[inline]
+fn is_token_byte(byte: u8) -> bool {
+    TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 static TOKEN: [bool; 256] = {
@@ -136,17 +173,13 @@ pub(super) fn text_length(bytes: &[u8]) -> usize {
 /// Where the first control character is; the length where there is none. Eight bytes at a time.
 #[inline]
 fn controls_at(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 0xFF;
-    const HIGHS: u64 = ONES * 0x80;
     let (words, rest) = bytes.as_chunks::<8>();
     for (k, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
         // A byte below 0x20 borrows from its highest bit, and one of 0x7F does after the xor. What
         // a borrow does to the bytes above it does not matter: the lowest that is marked is right.
-        let low = word.wrapping_sub(ONES * 0x20) & !word;
-        let deleted = word ^ (ONES * 0x7F);
-        let deleted = deleted.wrapping_sub(ONES) & !deleted;
-        let marks = (low | deleted) & HIGHS;
+        let low = word.wrapping_sub(ONES * 0x20) & !word & (ONES * 0x80);
+        let marks = low | marked(word ^ (ONES * 0x7F));
         if marks != 0 {
             return 8 * k + marks.trailing_zeros() as usize / 8;
         }
@@ -161,6 +194,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::http1::Name;
 
     fn found(text: &str) -> Result<Scanned, Malformed> {
         line(text.as_bytes(), 0)
@@ -168,9 +202,10 @@ mod tests {
 
     #[test]
     fn a_line_is_a_name_and_a_value_without_the_blanks_around_it() {
-        let line = Found { name: (0, 4), value: (6, 9), end: 13 };
-        assert_eq!(found("Host:\ta b \t\r\n"), Ok(Scanned::Line(Found { end: 13, ..line })));
-        let empty = Found { name: (0, 1), value: (3, 3), end: 5 };
+        let kind = Kind::Known(Name::Host);
+        let line = Found { kind, name: (0, 4), value: (6, 9), end: 13 };
+        assert_eq!(found("Host:\ta b \t\r\n"), Ok(Scanned::Line(line)));
+        let empty = Found { kind: Kind::Other, name: (0, 1), value: (3, 3), end: 5 };
         assert_eq!(found("X: \r\nY: 1\r\n"), Ok(Scanned::Line(empty)));
         assert_eq!(found("\r\nrest"), Ok(Scanned::End(2)));
     }

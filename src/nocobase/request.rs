@@ -49,7 +49,6 @@ pub struct RequestHead<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestFacts {
     pub class: RequestClass,
-    pub replay: Replay,
     pub guard: Guard,
 }
 
@@ -58,11 +57,15 @@ impl RequestFacts {
     pub fn new(head: &RequestHead<'_>, paths: &Paths) -> Self {
         let path = path_of(head.target);
         let guard = action::guard(head.method, path, paths);
-        let replay = match guard {
-            Guard::Free => action::replay(head.method, path, paths),
+        Self { class: class_of(head, path, paths), guard }
+    }
+
+    /// May the request be sent again after it was written? Asked only of those that failed.
+    pub fn replay(self, method: Method, target: &str, paths: &Paths) -> Replay {
+        match self.guard {
+            Guard::Free => action::replay(method, path_of(target), paths),
             Guard::Guarded => Replay::OnlyUnwritten,
-        };
-        Self { class: class_of(head, path, paths), replay, guard }
+        }
     }
 }
 
@@ -181,7 +184,8 @@ mod tests {
     #[test]
     fn the_query_decides_nothing() {
         let facts = facts(&head("/admin?next=/api/app:restart"));
-        assert_eq!((facts.guard, facts.replay), (Guard::Free, Replay::Always));
+        let replay = facts.replay(Method::Get, "/admin?next=/api/app:restart", &Paths::default());
+        assert_eq!((facts.guard, replay), (Guard::Free, Replay::Always));
     }
 
     #[test]
@@ -194,7 +198,7 @@ mod tests {
         ] {
             let facts = facts(&head(target));
             assert_eq!(
-                (facts.guard, facts.replay),
+                (facts.guard, facts.replay(Method::Get, target, &Paths::default())),
                 (Guard::Guarded, Replay::OnlyUnwritten),
                 "{target}"
             );

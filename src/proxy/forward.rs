@@ -342,8 +342,9 @@ impl Forward {
     /// May a request that was written be written again? It has no body to lose, and what it asks
     /// for may be done twice.
     fn may_run_twice(&self, request: &Request<RequestBody>) -> bool {
-        let replayable = self.asked.facts.replay == Replay::Always;
-        replayable && matches!(request.body, RequestBody::Empty)
+        matches!(request.body, RequestBody::Empty)
+            && decide::replay(&request.head, self.asked.facts, &self.worker.settings)
+                == Replay::Always
     }
 
     fn node_failed(&self, index: NodeIndex) {

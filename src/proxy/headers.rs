@@ -9,7 +9,7 @@ use http_body::Frame;
 
 use super::client::{Client, Peer, unmapped};
 use super::worker::Settings;
-use crate::http1::{self, Kind, Lines, Name, Names, Target, is};
+use crate::http1::{self, ConnectionOptions, Kind, Lines, Name, Names, Target, is};
 use crate::model::limits::REQUEST_ID_BYTES_MAX;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
@@ -43,7 +43,7 @@ impl Upgrade {
 pub fn upgrade_asked(headers: &Lines) -> Upgrade {
     let mut values = headers.get_all(Name::Upgrade);
     let (Some(value), None) = (values.next(), values.next()) else { return Upgrade::None };
-    let nominated = connection_options(headers).any(|o| o.eq_ignore_ascii_case(b"upgrade"));
+    let nominated = ConnectionOptions::of(headers).upgrade();
     let http = |protocol: &[u8]| {
         let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default();
         let of_ours = [&b""[..], b"h2c", b"h2", b"http", b"tls"];
@@ -56,11 +56,6 @@ pub fn upgrade_asked(headers: &Lines) -> Upgrade {
         return Upgrade::To(WEBSOCKET);
     }
     HeaderValue::from_bytes(value).map_or(Upgrade::None, Upgrade::To)
-}
-
-/// The options of every Connection line.
-fn connection_options(headers: &Lines) -> impl Iterator<Item = &[u8]> {
-    http1::elements(headers.get_all(Name::Connection)).filter(|option| !option.is_empty())
 }
 
 /// The lines that belong to one connection, whatever they say (RFC 9110 section 7.6.1).
@@ -93,17 +88,16 @@ const NOT_TO_CLIENT: Names =
 
 /// Drops the lines that `drops` picks out and those that Connection lines name.
 fn strip(headers: &mut Lines, drops: impl Fn(Kind) -> bool) {
-    let nominated: Vec<Vec<u8>> = connection_options(headers)
-        .filter(|option| !KNOWN_OPTIONS.iter().any(|known| is(option, known)))
+    if !ConnectionOptions::of(headers).names_lines() {
+        return headers.retain(|kind, _| !drops(kind));
+    }
+    let nominated: Vec<Vec<u8>> = ConnectionOptions::lines_named(headers)
         .filter(|name| !is_protected(name))
         .map(<[u8]>::to_vec)
         .collect();
     let named = |name: &[u8]| nominated.iter().any(|other| name.eq_ignore_ascii_case(other));
     headers.retain(|kind, name| !drops(kind) && !named(name));
 }
-
-/// Options of Connection that name no header line.
-const KNOWN_OPTIONS: [&str; 3] = ["close", "keep-alive", "upgrade"];
 
 /// What tells where a message ends or whom it is from cannot be named away, whoever asks.
 fn is_protected(name: &[u8]) -> bool {

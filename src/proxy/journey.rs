@@ -31,12 +31,9 @@ enum Ending {
 pub struct Journey {
     worker: Rc<Worker>,
     client: Rc<Client>,
-    at: Timestamp,
     began: Instant,
-    head_took: Option<Duration>,
     method: Method,
-    target: Target,
-    user_agent: Option<HeaderValue>,
+    noted: Option<Noted>,
     pub id: HeaderValue,
     class: RequestClass,
     mode: ModeKind,
@@ -44,31 +41,39 @@ pub struct Journey {
     status: u16,
     bytes_out: u64,
     ending: Ending,
-    named: Named,
 }
 
-/// Does the record name a request?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Named {
-    Yes,
-    /// What came could not be read as one.
-    No,
+/// What only the access log tells. Where there is none, nothing is kept for it.
+#[derive(Debug)]
+struct Noted {
+    at: Timestamp,
+    head_took: Option<Duration>,
+    user_agent: Option<HeaderValue>,
+    /// `None` where what came could not be read as a request.
+    target: Option<Target>,
+}
+
+impl Noted {
+    fn of(target: Target, headers: &Lines) -> Self {
+        let user_agent = headers.get(Name::UserAgent);
+        Self {
+            at: clock::now(),
+            head_took: None,
+            user_agent: user_agent.and_then(|said| HeaderValue::from_bytes(said).ok()),
+            target: Some(target),
+        }
+    }
 }
 
 impl Journey {
     pub fn begin(worker: &Rc<Worker>, client: &Rc<Client>, head: &RequestHead) -> Self {
+        let logged = worker.access.borrow().is_on();
         Self {
             worker: worker.clone(),
             client: client.clone(),
-            at: clock::now(),
             began: Instant::now(),
-            head_took: None,
             method: head.method.clone(),
-            target: head.target.clone(),
-            user_agent: head
-                .headers
-                .get(Name::UserAgent)
-                .and_then(|said| HeaderValue::from_bytes(said).ok()),
+            noted: logged.then(|| Noted::of(head.target.clone(), &head.headers)),
             id: super::headers::request_id(&head.headers),
             class: RequestClass::Asset,
             mode: worker.mode(),
@@ -76,7 +81,6 @@ impl Journey {
             status: 0,
             bytes_out: 0,
             ending: Ending::Open,
-            named: Named::Yes,
         }
     }
 
@@ -86,7 +90,9 @@ impl Journey {
         let (version, headers) = (Version::HTTP_11, Lines::default());
         let head = RequestHead { method, target, version, headers };
         let mut journey = Self::begin(worker, client, &head);
-        journey.named = Named::No;
+        if let Some(noted) = &mut journey.noted {
+            noted.target = None;
+        }
         journey
     }
 
@@ -108,7 +114,9 @@ impl Journey {
         self.status = status.as_u16();
         self.node = node;
         self.mode = self.worker.mode();
-        self.head_took = Some(self.began.elapsed());
+        if let Some(noted) = &mut self.noted {
+            noted.head_took = Some(self.began.elapsed());
+        }
     }
 
     /// An answer of the gateway's own: small, and ready as a whole.
@@ -150,26 +158,27 @@ impl Drop for Journey {
             status,
             took,
         });
+        let Some(noted) = &self.noted else { return };
         let node = self.node.and_then(|node| self.worker.nodes.get(node.0));
-        let (method, target) = match self.named {
-            Named::Yes => (self.method.as_str(), self.target.path()),
-            Named::No => ("-", &b"-"[..]),
+        let (method, target) = match &noted.target {
+            Some(target) => (self.method.as_str(), target.path()),
+            None => ("-", &b"-"[..]),
         };
         self.worker.access.borrow_mut().line(&Entry {
-            at: self.at,
+            at: noted.at,
             client: self.client.address.ip(),
             method,
             target,
             status,
             took,
-            head_after: self.head_took,
+            head_after: noted.head_took,
             bytes_in: self.client.body_bytes(),
             bytes_out: self.bytes_out,
             node: node.map(|node| node.id.as_str()),
             mode: self.mode,
             class: self.class,
             request_id: self.id.as_bytes(),
-            user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
+            user_agent: noted.user_agent.as_ref().map(HeaderValue::as_bytes),
         });
     }
 }

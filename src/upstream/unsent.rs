@@ -61,8 +61,15 @@ impl Unsent {
         to: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<io::Result<()>> {
         let lead = self.lead.get(self.lead_sent..).unwrap_or_default();
-        let slices = [IoSlice::new(lead), IoSlice::new(&self.data), IoSlice::new(self.tail)];
-        let taken = match ready!(Pin::new(to).poll_write_vectored(cx, &slices))? {
+        let written = if self.data.is_empty() && self.tail.is_empty() {
+            // One piece costs the kernel less when it is not a list.
+            Pin::new(to).poll_write(cx, lead)
+        } else {
+            let slices = [IoSlice::new(lead), IoSlice::new(&self.data), IoSlice::new(self.tail)];
+            let pieces = if self.tail.is_empty() { 2 } else { 3 };
+            Pin::new(to).poll_write_vectored(cx, slices.get(..pieces).unwrap_or(&slices))
+        };
+        let taken = match ready!(written)? {
             0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             taken => taken,
         };
