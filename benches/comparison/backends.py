@@ -1,4 +1,5 @@
-"""Three back ends that answer like NocoBase nodes, from memory: three ports of one nginx."""
+"""Three back ends that answer like NocoBase nodes, from memory: three ports of one nginx, or of
+our own program where messages are echoed or thousands of connections are held."""
 
 import os
 
@@ -28,16 +29,23 @@ NODE_HEADER = "x-node"
 class Backends:
     """The nodes of a run: `addresses` by NODES' order."""
 
-    def __init__(self, nginx, cpu, folder):
+    def __init__(self, nginx, cpu, folder, pump=None):
+        """Of nginx, or of `pump` where it is given."""
         self.ports = free_ports(len(NODES))
         self.addresses = [f"127.0.0.1:{port}" for port in self.ports]
+        if pump:
+            argv = [pump, "ws-node", "--listen", ",".join(self.addresses)]
+        else:
+            argv = self.nginx(nginx, folder)
+        self.owned = Owned("backends", argv, cpu, folder)
+
+    def nginx(self, nginx, folder):
         with open(os.path.join(folder, "asset-64kb.js"), "w") as asset:
             asset.write("a" * (64 * KIB))
         config = os.path.join(folder, "backends.conf")
         with open(config, "w") as text:
             text.write(backends_config(folder, self.ports))
-        argv = [nginx, "-p", folder, "-c", config, "-e", "stderr"]
-        self.owned = Owned("backends", argv, cpu, folder)
+        return [nginx, "-p", folder, "-c", config, "-e", "stderr"]
 
     def await_ready(self):
         for port in self.ports:

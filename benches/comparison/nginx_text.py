@@ -8,17 +8,17 @@ import pwd
 UNLIMITED = 1_000_000_000
 
 
-def main_context(folder, name):
-    """One worker, everything it writes inside `folder`."""
+def main_context(folder, name, connections=4096):
+    """One worker, everything it writes inside `folder`. `connections` are those of both sides."""
     # Started by root, nginx gives its worker to `nobody`, who cannot enter our folder.
     user = f"user {owner()};" if os.geteuid() == 0 else ""
     return f"""{user}
 daemon off;
 worker_processes 1;
-worker_rlimit_nofile 8192;
+worker_rlimit_nofile {2 * connections};
 pid {folder}/{name}.pid;
 error_log stderr warn;
-events {{ worker_connections 4096; }}
+events {{ worker_connections {connections}; }}
 """
 
 

@@ -2,19 +2,30 @@
 
 import dataclasses
 import os
-import shutil
 
-from . import nginx_text
+from . import envoy, nginx_text
 from .backends import NODE_HEADER, NODES
 from .cases import CASES, KIB
 from .processes import MeasurementError, Owned, await_true, free_ports
-from .wire import ask, exchange
+from .wire import ask, exchange, exchange_apart
 
-PACKAGES = {"nginx": "nginx", "haproxy": "haproxy", "wrk": "wrk"}
+# Moves bytes and parses nothing: what any proxy pays.
+FLOOR = "floor"
+# The peers that are not builds of Drawspan, in the order of the table.
+OTHERS = ["nginx", "haproxy", "envoy", FLOOR]
 RETRY_AFTER_SECONDS = 30
 # Shown by the peers while no Drawspan runs whose own page they could show.
 STAND_IN_PAGE = b"<!doctype html><title>Maintenance</title><p>" + b"m" * (2 * KIB)
-HAPROXY_BUFFERS = {"1kb": 16 * KIB, "notice": 32 * KIB}
+# A body of 64 KiB, a POST with its head or a page want to be held in one piece; a bigger buffer
+# than that costs more than it gives, so the default elsewhere.
+HAPROXY_BUFFERS = {"64kb": 128 * KIB, "post16kb": 128 * KIB, "notice": 32 * KIB,
+                   "ws64kb": 128 * KIB}
+HAPROXY_BUFFER = 16 * KIB
+# A tunnel of nginx has two buffers of this size; the default is best where memory is measured.
+NGINX_BUFFERS = {"ws64kb": 128 * KIB, "idle": 4 * KIB, "idlews": 4 * KIB}
+NGINX_BUFFER = 16 * KIB
+# Of both sides together.
+CONNECTIONS_MAX = {"idle": 10_000, "idlews": 10_000}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +50,11 @@ class Peer:
 
 def start(name, binary, setup):
     """Starts the proxy and waits until it serves the case."""
-    begin = {"nginx": nginx, "haproxy": haproxy}.get(name, drawspan)
+    begin = dict(zip(OTHERS, [nginx, haproxy, start_envoy, start_floor])).get(name, drawspan)
     (port,) = free_ports(1)
     peer = Peer(name, port, begin(name, binary, port, setup))
     try:
-        await_true(peer.owned, "serving", lambda: serves(port, setup.case))
+        await_true(peer.owned, "serving", lambda: serves(peer, setup.case))
     except BaseException:
         # Nobody else knows of it yet, and ctrl-C counts too.
         peer.owned.stop()
@@ -51,11 +62,12 @@ def start(name, binary, setup):
     return peer
 
 
-def serves(port, case):
+def serves(peer, case):
     """Shows the notice, or forwards to every node: health checks find them one by one."""
     if case.raised:
-        return ask(port, case.path).status == case.status
-    answers = exchange(port, [CASES["1kb"].request()] * (2 * len(NODES)))
+        return ask(peer.port, case.path).status == case.status
+    requests = [CASES["1kb"].request()] * (2 * len(NODES))
+    answers = (exchange_apart if peer.name == FLOOR else exchange)(peer.port, requests)
     seen = {answer.header(NODE_HEADER) for answer in answers if answer.status == 200}
     return seen == set(NODES)
 
@@ -72,7 +84,9 @@ def nginx(name, binary, port, setup):
     # Buffered as busy sites have it; unbuffered it writes once per request.
     log = f"{setup.access_log} combined buffer=64k flush=1s" if setup.access_log else "off"
     servers = "\n".join(f"        server {address};" for address in setup.nodes)
-    text = f"""{nginx_text.main_context(setup.folder, name)}
+    connections = CONNECTIONS_MAX.get(setup.case.name, 4096)
+    forward = nginx_raised(setup.page) if setup.case.raised else nginx_forward(setup.case)
+    text = f"""{nginx_text.main_context(setup.folder, name, connections)}
 http {{
 {nginx_text.http_context(setup.folder, name)}
     access_log {log};
@@ -85,7 +99,7 @@ http {{
     }}
     server {{
         listen 127.0.0.1:{port} backlog=4096;
-        location / {{ {nginx_raised(setup.page) if setup.case.raised else NGINX_FORWARD} }}
+        location / {{ {forward} }}
     }}
 }}
 """
@@ -94,19 +108,21 @@ http {{
     return Owned(name, argv, setup.cpu, setup.folder)
 
 
-NGINX_FORWARD = """
-            proxy_pass http://nodes;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $remote_addr;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_set_header X-Forwarded-Host $http_host;
-            proxy_buffer_size 16k;
-            proxy_buffers 4 128k;
-            proxy_busy_buffers_size 256k;
-            proxy_max_temp_file_size 0;
-        """
+def nginx_forward(case):
+    buffer = NGINX_BUFFERS.get(case.name, NGINX_BUFFER)
+    upgrade = ["proxy_set_header Upgrade $http_upgrade;", 'proxy_set_header Connection "upgrade";',
+               "proxy_read_timeout 300s;", "proxy_send_timeout 300s;"]
+    return "\n".join((upgrade if case.upgrade else ['proxy_set_header Connection "";']) + [
+        "proxy_pass http://nodes;",
+        "proxy_http_version 1.1;",
+        "proxy_set_header Host $http_host;",
+        "proxy_set_header X-Forwarded-For $remote_addr;",
+        "proxy_set_header X-Forwarded-Proto $scheme;",
+        "proxy_set_header X-Forwarded-Host $http_host;",
+        f"proxy_buffer_size {buffer};",
+        "proxy_buffers 4 128k;",
+        "proxy_busy_buffers_size 256k;",
+        "proxy_max_temp_file_size 0;"])
 
 
 def nginx_raised(page):
@@ -130,13 +146,13 @@ def haproxy(name, binary, port, setup):
     else:
         log_global = log_defaults = ""
     forward = haproxy_raised(setup) if setup.case.raised else haproxy_forward(setup)
-    # The default where it is enough: a body of 64 KiB, a POST with its head or a page want to be
-    # held in one piece, and a bigger buffer than that costs more than it gives.
-    buffer = HAPROXY_BUFFERS.get(setup.case.name, 128 * KIB)
+    buffer = HAPROXY_BUFFERS.get(setup.case.name, HAPROXY_BUFFER)
+    # Counted on the clients' side.
+    connections = CONNECTIONS_MAX.get(setup.case.name, 8192) // 2
     text = f"""
 global
     nbthread 1
-    maxconn 4096
+    maxconn {connections}
     tune.bufsize {buffer}
     {log_global}
 defaults
@@ -146,6 +162,7 @@ defaults
     timeout connect 5s
     timeout client 300s
     timeout server 300s
+    timeout tunnel 300s
     timeout http-keep-alive 300s
 listen front
     bind 127.0.0.1:{port} backlog 4096
@@ -176,6 +193,18 @@ def haproxy_raised(setup):
     page = write(setup, "notice.html", setup.page)
     return (f'    http-request return status 503 content-type "text/html; charset=utf-8" '
             f"file {page} hdr Retry-After {RETRY_AFTER_SECONDS} hdr Cache-Control no-store")
+
+
+def start_envoy(name, binary, port, setup):
+    argv = [binary, "-c", write(setup, f"{name}.json", envoy.config(port, setup)),
+            "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn",
+            "--file-flush-interval-msec", "1000"]
+    return Owned(name, argv, setup.cpu, setup.folder)
+
+
+def start_floor(name, binary, port, setup):
+    argv = [binary, "floor", "--listen", f"127.0.0.1:{port}", "--nodes", ",".join(setup.nodes)]
+    return Owned(name, argv, setup.cpu, setup.folder)
 
 
 def drawspan(name, binary, port, setup):
@@ -212,9 +241,3 @@ def write(setup, name, content):
     with open(path, "wb") as file:
         file.write(content if isinstance(content, bytes) else content.encode())
     return path
-
-
-def find(program):
-    """Where a program of a Debian package lies: daemons are in /usr/sbin, often not in PATH."""
-    path = os.environ.get("PATH", "") + os.pathsep + "/usr/sbin"
-    return shutil.which(program, path=path)

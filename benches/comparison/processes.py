@@ -3,6 +3,7 @@
 import ctypes
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -41,6 +42,11 @@ class Owned:
     def cpu_seconds(self):
         """User and system time of all threads, children and ended children so far."""
         return sum(cpu_ticks(pid) for pid in tree(self.pid)) / TICKS_PER_SECOND
+
+    def memory_kib(self):
+        """Anonymous memory of all processes, shared pages by their share. Pages of files are left
+        out: whether the kernel holds them says nothing about connections."""
+        return sum(anonymous_kib(pid) for pid in tree(self.pid))
 
     def is_running(self):
         return self.process.poll() is None
@@ -92,6 +98,15 @@ def cpu_ticks(pid):
     return sum(map(int, fields[11:15])) if fields else 0
 
 
+def anonymous_kib(pid):
+    try:
+        with open(f"/proc/{pid}/smaps_rollup") as text:
+            fields = dict(line.split(":", 1) for line in text.readlines()[1:])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(fields[name].split()[0]) for name in ["Pss_Anon", "Pss_Shmem", "SwapPss"])
+
+
 def tree(root):
     """`root` and everything below it."""
     children = {}
@@ -134,6 +149,13 @@ def siblings(cpu):
     except OSError:
         return {cpu}
     return {n for span in spans for n in range(int(span[0]), int(span[-1]) + 1)}
+
+
+def raise_descriptor_limit():
+    """As far as it goes, for us and all that we start; gives what is allowed then."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def free_ports(count):
