@@ -18,7 +18,7 @@ RETRY_AFTER_SECONDS = 30
 STAND_IN_PAGE = b"<!doctype html><title>Maintenance</title><p>" + b"m" * (2 * KIB)
 # A body of 64 KiB, a POST with its head or a page want to be held in one piece; a bigger buffer
 # than that costs more than it gives, so the default elsewhere.
-HAPROXY_BUFFERS = {"64kb": 128 * KIB, "post16kb": 128 * KIB, "notice": 32 * KIB,
+HAPROXY_BUFFERS = {"64kb": 128 * KIB, "post16kb": 32 * KIB, "notice": 32 * KIB,
                    "ws64kb": 128 * KIB}
 HAPROXY_BUFFER = 16 * KIB
 # A tunnel of nginx has two buffers of this size; the default is best where memory is measured.

@@ -12,6 +12,8 @@ from .peers import FLOOR, OTHERS, Setup, page_of, start
 from .processes import await_true
 
 WARM_UP_SECONDS_MAX = 2
+# Memory repeats to a hundredth of a KiB; more rounds would tell nothing more.
+IDLE_ROUNDS_MAX = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +64,12 @@ def measure_load(plan, setup, running, say):
 def measure_idle(plan, setup, _running, say):
     """Every figure from a process of its own: memory that was used once is seldom given back."""
     slices = {name: [] for name in plan.peers}
-    held = idle.connections()
+    held, rounds = idle.connections(), min(plan.rounds, IDLE_ROUNDS_MAX)
     for name in plan.peers:
         with started(name, plan, setup) as peer:
             check.check(peer, setup.case)
-    say(f"{setup.case.name}: answers are right; {plan.rounds} rounds of {held} connections each")
-    for number in range(plan.rounds):
+    say(f"{setup.case.name}: answers are right; {rounds} rounds of {held} connections each")
+    for number in range(rounds):
         for name in in_turn(list(plan.peers), number):
             with started(name, plan, setup) as peer:
                 slices[name].append(idle.measure(plan, setup, peer, held))
