@@ -14,13 +14,13 @@ SPREAD_MAX = 1.25
 # Of a latency, that is the generator's own.
 LATE_MAX = 0.25
 # The columns of a table: name in the results, heading, format. Before them comes the case's figure.
+LATENCIES = [("p50_us", "p50 us", ".0f"), ("p99_us", "p99 us", ".0f")]
+SHARES = [("busy", "busy", ".0%"), ("foreign", "foreign", ".0%")]
 COLUMNS = {
-    "requests": [("per_second", "requests/s", ".0f"), ("p50_us", "p50 us", ".0f"),
-                 ("p99_us", "p99 us", ".0f"), ("busy", "busy", ".0%"), ("foreign", "foreign", ".0%")],
-    "messages": [("per_second", "messages/s", ".0f"), ("p50_us", "p50 us", ".0f"),
-                 ("p99_us", "p99 us", ".0f"), ("busy", "busy", ".0%"), ("foreign", "foreign", ".0%")],
+    "requests": [("per_second", "requests/s", ".0f"), *LATENCIES, *SHARES],
+    "messages": [("per_second", "messages/s", ".0f"), *LATENCIES, *SHARES],
     "rate": [("p99_us", "p99 us", ".0f"), ("late_p50_us", "late us", ".1f"),
-             ("cpu_us", "CPU us", ".1f"), ("busy", "busy", ".0%"), ("foreign", "foreign", ".0%")],
+             ("cpu_us", "CPU us", ".1f"), *SHARES],
     "idle": [("connections", "held", ".0f"), ("before_kib", "KiB before", ".0f"),
              ("after_kib", "KiB after", ".0f")],
 }
