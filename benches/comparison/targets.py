@@ -1,8 +1,9 @@
 """What Drawspan must hold, in one table: the only place where the numbers stand."""
 
 import dataclasses
+import statistics
 
-SUBJECT = "drawspan"
+SUBJECT, FLOOR = "drawspan", "floor"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Target:
     unit: str = ""
 
     def says(self):
-        against = {"ratio": f"x {self.peer}", "excess": f"over {self.peer}"}
+        against = {"ratio": f"x {self.peer}", "excess": f"above {self.peer}"}
         return f"{self.case:9} {against[self.by] if self.peer else 'itself':13}"
 
     def measured(self, found):
@@ -27,6 +28,14 @@ class Target:
         among = found["ratios" if self.by == "ratio" else "differences"]
         name = f"{SUBJECT}/{self.peer}" if self.by == "ratio" else f"{SUBJECT} - {self.peer}"
         return among[name]["median"] if name in among else None
+
+    def of_floor(self, found):
+        """The same ratio of the floor, which no proxy gets below; None where it says nothing."""
+        peers = found["peers"]
+        if self.by != "ratio" or self.peer == FLOOR or not {self.peer, FLOOR} <= set(peers):
+            return None
+        floor, other = (peers[name][found["figure"]]["rounds"] for name in (FLOOR, self.peer))
+        return statistics.median(a / b for a, b in zip(floor, other))
 
 
 def ratios(case, **most):
@@ -58,6 +67,8 @@ def verdicts(found):
         all_met &= met
         told = "not measured" if value is None else f"{value:.2f}"
         unit = f" {target.unit}" if target.unit else ""
+        floor = target.of_floor(found[target.case])
+        beside = "" if floor is None else f"  (the floor {floor:.2f})"
         lines.append(f"{target.says()} {told:>12}  at most {target.most:.2f}{unit:4}  "
-                     f"{'met' if met else 'MISSED'}")
+                     f"{'met' if met else 'MISSED':6}{beside}".rstrip())
     return lines, all_met
