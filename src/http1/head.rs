@@ -121,7 +121,7 @@ fn request_line(bytes: &[u8]) -> Result<Option<RequestLine>, Malformed> {
     let begin = method_end + 1;
     let Some(end) = scan::word_end(bytes, begin)? else { return Ok(None) };
     let Some((version, after)) = version(bytes, end + 1)? else { return Ok(None) };
-    let line = scan::line_end(bytes, after, "the version")?;
+    let line = scan::line_end(bytes, after)?;
     Ok(line.map(|line| RequestLine { method_end, target: (begin, end), version, end: line }))
 }
 
@@ -137,8 +137,8 @@ fn status_line(bytes: &[u8]) -> Result<Option<(Version, StatusCode, usize)>, Mal
         Some(_) => return Err(wrong),
         None => return Ok(None),
     }
-    let reason = reason + scan::text_length(bytes.get(reason..).unwrap_or_default());
-    let end = scan::line_end(bytes, reason, "the status line")?;
+    let Some(until) = scan::text_end(bytes, reason) else { return Ok(None) };
+    let end = scan::line_end(bytes, until)?;
     Ok(end.map(|end| (version, status, end)))
 }
 
@@ -168,8 +168,11 @@ fn section(bytes: &[u8], mut at: usize) -> Result<Option<(Lines, usize)>, Malfor
                 lines.found(&found);
                 at = found.end;
             }
-            Scanned::End(end) if end <= HEAD_BYTES_MAX => return Ok(Some((lines, end))),
-            Scanned::End(_) => return Err(Malformed::HeadTooLong),
+            Scanned::End(end) if HEAD_BYTES_MAX < end => return Err(Malformed::HeadTooLong),
+            Scanned::End(end) if scan::has_controls(bytes.get(..end).unwrap_or_default()) => {
+                return Err(Malformed::Head("a control character"));
+            }
+            Scanned::End(end) => return Ok(Some((lines, end))),
             Scanned::More => return Ok(None),
         }
     }

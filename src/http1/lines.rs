@@ -66,10 +66,8 @@ impl Lines {
         if let Kind::Known(name) = kind {
             self.present = self.present.and(Names::of(&[name]));
         }
-        // Heads are far shorter than 4 GiB; a place that did not fit would be an empty part.
-        let place = |(from, to): (usize, usize)| {
-            (u32::try_from(from).unwrap_or_default(), u32::try_from(to).unwrap_or_default())
-        };
+        #[expect(clippy::cast_possible_truncation, reason = "no head is near 4 GiB")]
+        let place = |(from, to): (usize, usize)| (from as u32, to as u32);
         self.lines.push(Line { kind, text, name: place(name), value: place(value) });
     }
 

@@ -107,7 +107,7 @@ pub(super) struct Packed([u64; WORDS]);
 const WORDS: usize = 3;
 
 /// Bytes of a name that are compared as numbers.
-pub(super) const PACKED_MAX: usize = 8 * WORDS;
+const PACKED_MAX: usize = 8 * WORDS;
 
 impl Packed {
     /// Of a name's first bytes.
@@ -144,10 +144,10 @@ impl Packed {
     }
 }
 
-pub(super) const ONES: u64 = u64::MAX / 0xFF;
+const ONES: u64 = u64::MAX / 0xFF;
 
 /// The highest bit of each byte that is 0; above the lowest of them, of others too.
-pub(super) const fn marked(word: u64) -> u64 {
+const fn marked(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & (ONES * 0x80)
 }
 
@@ -198,13 +198,22 @@ impl Pattern {
     }
 }
 
+/// Are there any in a name?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Underscores {
+    None,
+    Some,
+}
+
 const FORWARDED: &str = "x-forwarded-";
 
 impl Kind {
     /// Of a name as it came, in whatever case (RFC 9110 section 5.1).
     pub fn of(name: &[u8]) -> Self {
         let packed = Packed::of(name);
-        Self::known(packed, name.len()).unwrap_or_else(|| Self::other(packed, name))
+        let underscores = if name.contains(&b'_') { Underscores::Some } else { Underscores::None };
+        let known = Self::known(packed, name.len());
+        known.unwrap_or_else(|| Self::other(packed, name, underscores))
     }
 
     /// Of a name that is known: it is a token then.
@@ -236,16 +245,16 @@ impl Kind {
 
     /// Of a token that is not known.
     #[inline]
-    pub(super) fn other(packed: Packed, name: &[u8]) -> Self {
+    pub(super) fn other(packed: Packed, name: &[u8], underscores: Underscores) -> Self {
         const FAMILY: Pattern =
             Pattern::begin(FORWARDED.as_bytes(), Kind::Forwarded).and_more(FORWARDED.len());
         if FAMILY.matches(packed) {
             return FAMILY.kind;
         }
-        if name.contains(&b'_') && is_disguised(name) {
-            return Self::Disguised;
+        match underscores {
+            Underscores::Some if is_disguised(name) => Self::Disguised,
+            Underscores::Some | Underscores::None => Self::Other,
         }
-        Self::Other
     }
 }
 
