@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Version};
 use http_body::Frame;
 
-use crate::http1::{self, ConnectionOptions, Lines, Name, RequestHead};
+use crate::http1::{self, Lines, Name, RequestHead};
 use crate::proxy::{Client, Ending, Response, ResponseBody, Worker};
 use crate::upstream::Unsent;
 
@@ -107,7 +107,7 @@ impl Answering {
         let framing = framing(status, &mut headers, &body, asking);
         let after = match framing {
             Framing::UntilClose => After::Close,
-            _ if ConnectionOptions::of(&headers).close() => After::Close,
+            _ if headers.connection().close() => After::Close,
             _ => asking.after,
         };
         if status != StatusCode::SWITCHING_PROTOCOLS {

@@ -13,13 +13,13 @@ const UPGRADE: u8 = 4;
 const NAMES: u8 = 8;
 
 impl ConnectionOptions {
-    pub fn of(headers: &Lines) -> Self {
-        let all = headers.get_all(Name::Connection).fold(0, |all, list| match flag(list) {
+    /// These and those of one more line.
+    pub(super) fn and(self, list: &[u8]) -> Self {
+        Self(match flag(list) {
             // Most lists are of one option.
-            NAMES => elements([list].into_iter()).fold(all, |all, option| all | flag(option)),
-            one => all | one,
-        });
-        Self(all)
+            NAMES => elements([list].into_iter()).fold(self.0, |all, option| all | flag(option)),
+            one => self.0 | one,
+        })
     }
 
     /// The connection ends behind this message.
@@ -63,15 +63,17 @@ mod tests {
     #[test]
     fn options_of_all_lines_are_one_list() {
         let mut lines = Lines::default();
-        assert_eq!(ConnectionOptions::of(&lines), ConnectionOptions::default());
+        assert_eq!(lines.connection(), ConnectionOptions::default());
         lines.add(Name::Connection, b"Keep-Alive");
-        assert_eq!(ConnectionOptions::of(&lines), ConnectionOptions(KEEP_ALIVE));
+        assert_eq!(lines.connection(), ConnectionOptions(KEEP_ALIVE));
         lines.add(Name::Connection, b" Upgrade ,, close;q=1");
-        let all = ConnectionOptions::of(&lines);
+        let all = lines.connection();
         assert!(all.close() && all.keep_alive() && all.upgrade() && !all.names_lines());
         lines.add(Name::Connection, b"x-one, Two");
-        assert!(ConnectionOptions::of(&lines).names_lines());
+        assert!(lines.connection().names_lines());
         let named: Vec<&[u8]> = ConnectionOptions::lines_named(&lines).collect();
         assert_eq!(named, [b"x-one".as_slice(), b"Two"]);
+        lines.remove(Name::Connection);
+        assert_eq!(lines.connection(), ConnectionOptions::default());
     }
 }

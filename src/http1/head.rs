@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use super::lines::{Lines, elements};
 use super::scan::{self, Scanned};
-use super::{ConnectionOptions, Malformed, Name, Target};
+use super::{Malformed, Name, Target};
 use crate::model::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 
 /// A request's head.
@@ -29,14 +29,14 @@ impl ResponseHead {
     /// May the connection carry another exchange once this one is over? (RFC 9112 section 9.3;
     /// of HTTP/1.0 we do not ask it.)
     pub fn keeps_alive(&self) -> bool {
-        self.version == Version::HTTP_11 && !ConnectionOptions::of(&self.headers).close()
+        self.version == Version::HTTP_11 && !self.headers.connection().close()
     }
 }
 
 impl RequestHead {
     /// Does the client want its connection to be kept? (RFC 9112 section 9.3)
     pub fn keeps_alive(&self) -> bool {
-        let options = ConnectionOptions::of(&self.headers);
+        let options = self.headers.connection();
         !options.close() && (self.version == Version::HTTP_11 || options.keep_alive())
     }
 
@@ -159,17 +159,24 @@ fn version(bytes: &[u8], begin: usize) -> Result<Option<(Version, usize)>, Malfo
 }
 
 /// The header lines that begin at `at`, and where they end: behind the first empty line.
-fn section(bytes: &[u8], mut at: usize) -> Result<Option<(Lines, usize)>, Malformed> {
-    let mut lines = Lines::to_read();
+fn section(bytes: &[u8], begin: usize) -> Result<Option<(Lines, usize)>, Malformed> {
+    let (mut lines, mut at) = (Lines::to_read(), begin);
+    // The empty line, and the first one where there is one.
+    let others = if begin == 0 { 1 } else { 2 };
     loop {
         match scan::line(bytes, at)? {
             Scanned::Line(_) if lines.len() == HEADERS_MAX => return Err(Malformed::TooManyLines),
             Scanned::Line(found) => {
-                lines.found(&found);
+                lines.found(bytes, &found);
                 at = found.end;
             }
             Scanned::End(end) if HEAD_BYTES_MAX < end => return Err(Malformed::HeadTooLong),
-            Scanned::End(end) if scan::has_controls(bytes.get(..end).unwrap_or_default()) => {
+            Scanned::End(end)
+                if scan::has_controls(
+                    bytes.get(..end).unwrap_or_default(),
+                    lines.len() + others,
+                ) =>
+            {
                 return Err(Malformed::Head("a control character"));
             }
             Scanned::End(end) => return Ok(Some((lines, end))),

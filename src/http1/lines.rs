@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use super::ConnectionOptions;
 use super::names::{Kind, Name, Names};
 use super::scan::Found;
 
@@ -17,6 +18,7 @@ pub struct Lines {
     lines: Vec<Line>,
     /// The known names that stand in a line.
     present: Names,
+    connection: ConnectionOptions,
 }
 
 /// Where a line's parts stand.
@@ -51,9 +53,13 @@ impl Lines {
         self.lines.len()
     }
 
-    /// Appends a line that was found.
+    /// Appends a line that was found in `bytes`.
     #[inline]
-    pub(super) fn found(&mut self, line: &Found) {
+    pub(super) fn found(&mut self, bytes: &[u8], line: &Found) {
+        if line.kind == Kind::Known(Name::Connection) {
+            let value = bytes.get(line.value.0..line.value.1).unwrap_or_default();
+            self.connection = self.connection.and(value);
+        }
         self.push(line.kind, Text::Read, line.name, line.value);
     }
 
@@ -106,6 +112,11 @@ impl Lines {
         self.get(name).and_then(|value| std::str::from_utf8(value).ok())
     }
 
+    /// What the Connection lines say.
+    pub fn connection(&self) -> ConnectionOptions {
+        self.connection
+    }
+
     #[inline]
     pub fn contains(&self, name: Name) -> bool {
         self.present.contains(name)
@@ -128,6 +139,9 @@ impl Lines {
         let begin = self.added.len();
         put_line(&mut self.added, name, value);
         let end = self.added.len() - b"\r\n".len();
+        if kind == Kind::Known(Name::Connection) {
+            self.connection = self.connection.and(value);
+        }
         self.push(kind, Text::Added, (begin, begin + name.len()), (end - value.len(), end));
     }
 
@@ -167,7 +181,7 @@ impl Lines {
     /// Keeps the lines that `keeps` takes, by what they are and by their names.
     #[inline]
     pub fn retain(&mut self, keeps: impl Fn(Kind, &[u8]) -> bool) {
-        let Self { read, added, lines, present } = self;
+        let Self { read, added, lines, present, connection } = self;
         *present = Names::default();
         lines.retain(|line| {
             let bytes = match line.text {
@@ -181,6 +195,10 @@ impl Lines {
             }
             kept
         });
+        // Its lines go and stay together: what they list says nothing else.
+        if !present.contains(Name::Connection) {
+            *connection = ConnectionOptions::default();
+        }
     }
 
     /// Appends them, and the empty line that ends them. Lines that stood side by side are copied
@@ -237,7 +255,7 @@ mod tests {
     fn lines(text: &'static str) -> Lines {
         let (mut lines, mut at) = (Lines::to_read(), 0);
         while let Scanned::Line(found) = scan::line(text.as_bytes(), at).expect("well-formed") {
-            lines.found(&found);
+            lines.found(text.as_bytes(), &found);
             at = found.end;
         }
         lines.were_in(Bytes::from_static(text.as_bytes()));

@@ -168,15 +168,34 @@ static CLASSES: [u8; 256] = {
 };
 
 /// Does a head hold a control character besides its lines' ends and tabs (RFC 9110 section 5.5)?
-/// Without a branch for each byte, so that many are looked at at once.
-pub(super) fn has_controls(head: &[u8]) -> bool {
-    let controls = head.iter().fold(0, |all, byte| {
-        let low = u8::from(*byte < 0x20);
-        let allowed =
-            u8::from(*byte == b'\t') | u8::from(*byte == b'\r') | u8::from(*byte == b'\n');
-        all | (low & !allowed) | u8::from(*byte == 0x7F)
+/// `feeds` of its lines' ends are known.
+pub(super) fn has_controls(head: &[u8], feeds: usize) -> bool {
+    // Most hold none, and no tab either.
+    controls(head) != 2 * feeds
+        && head.iter().any(|byte| is_control(*byte) && !b"\t\r\n".contains(byte))
+}
+
+const LANES: usize = 32;
+
+/// How many control characters there are. Lane by lane, so that many bytes are looked at at once.
+fn controls(bytes: &[u8]) -> usize {
+    let (chunks, rest) = bytes.as_chunks::<LANES>();
+    // No lane counts further than a byte can.
+    let in_chunks = chunks.chunks(usize::from(u8::MAX)).map(|chunks| {
+        let mut lanes = [0_u8; LANES];
+        for chunk in chunks {
+            for (lane, byte) in lanes.iter_mut().zip(chunk) {
+                *lane += u8::from(is_control(*byte));
+            }
+        }
+        lanes.into_iter().map(usize::from).sum::<usize>()
     });
-    controls != 0
+    in_chunks.sum::<usize>() + rest.iter().filter(|byte| is_control(**byte)).count()
+}
+
+#[inline]
+const fn is_control(byte: u8) -> bool {
+    byte < 0x20 || byte == 0x7F
 }
 
 #[cfg(test)]
@@ -212,13 +231,20 @@ mod tests {
     proptest! {
         #[test]
         fn a_control_character_is_found_wherever_it_stands(
-            text in "[\t\r\n -~\u{e4}]{0,70}", place: proptest::sample::Index, byte: u8,
+            lines in proptest::collection::vec("[\t -~\u{e4}]{0,70}", 0..5),
+            place: proptest::sample::Index,
+            byte: u8,
         ) {
-            let mut bytes = text.into_bytes();
-            prop_assert!(!has_controls(&bytes));
-            bytes.insert(place.index(bytes.len() + 1), byte);
+            let mut head: Vec<u8> = lines.iter().flat_map(|line| [line, "\r\n"].concat().into_bytes()).collect();
+            prop_assert!(!has_controls(&head, lines.len()));
+            head.insert(place.index(head.len() + 1), byte);
             let allowed = b"\t\r\n".contains(&byte);
-            prop_assert_eq!(has_controls(&bytes), byte.is_ascii_control() && !allowed);
+            prop_assert_eq!(has_controls(&head, lines.len()), is_control(byte) && !allowed);
+        }
+
+        #[test]
+        fn many_control_characters_are_counted(bytes in proptest::collection::vec(any::<u8>(), 0..20_000)) {
+            prop_assert_eq!(controls(&bytes), bytes.iter().filter(|byte| byte.is_ascii_control()).count());
         }
 
         #[test]

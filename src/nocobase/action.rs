@@ -170,7 +170,10 @@ fn call<'a>(decoded: &'a str, paths: &Paths) -> Option<&'a str> {
 }
 
 fn segments(path: &str) -> impl Iterator<Item = &str> {
-    path.split(['/', '\\']).filter(|segment| !segment.is_empty() && *segment != ".")
+    let ends = memchr::memchr2_iter(b'/', b'\\', path.as_bytes()).chain([path.len()]);
+    let mut begin = 0;
+    ends.map(move |end| &path[std::mem::replace(&mut begin, end + 1)..end])
+        .filter(|segment| !segment.is_empty() && *segment != ".")
 }
 
 fn is_guarded(method: Method, segment: &str) -> bool {
@@ -211,7 +214,7 @@ fn decode_once(text: &str) -> Option<String> {
     let mut changed = false;
     let mut decoded = Vec::new();
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
+    while let Some(at) = memchr::memchr(b'%', rest) {
         decoded.extend_from_slice(&rest[..at]);
         rest = &rest[at + 1..];
         let octet = rest.get(..2).and_then(|digits| Some(16 * hex(digits[0])? + hex(digits[1])?));

@@ -43,7 +43,7 @@ impl Upgrade {
 pub fn upgrade_asked(headers: &Lines) -> Upgrade {
     let mut values = headers.get_all(Name::Upgrade);
     let (Some(value), None) = (values.next(), values.next()) else { return Upgrade::None };
-    let nominated = ConnectionOptions::of(headers).upgrade();
+    let nominated = headers.connection().upgrade();
     let http = |protocol: &[u8]| {
         let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default();
         let of_ours = [&b""[..], b"h2c", b"h2", b"http", b"tls"];
@@ -88,7 +88,7 @@ const NOT_TO_CLIENT: Names =
 
 /// Drops the lines that `drops` picks out and those that Connection lines name.
 fn strip(headers: &mut Lines, drops: impl Fn(Kind) -> bool) {
-    if !ConnectionOptions::of(headers).names_lines() {
+    if !headers.connection().names_lines() {
         return headers.retain(|kind, _| !drops(kind));
     }
     let nominated: Vec<Vec<u8>> = ConnectionOptions::lines_named(headers)
