@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection;
+use super::exchange::{Arrived, End};
+use super::places::Places;
 use crate::model::limits::ACCEPT_RETRY_DELAY;
 use crate::proxy::Worker;
 
@@ -47,15 +49,20 @@ impl Drop for Slot {
     }
 }
 
+/// Where accepted connections are served.
+pub(super) struct Hall<F> {
+    pub worker: Rc<Worker>,
+    pub slots: Slots,
+    pub connections: TaskTracker,
+    pub places: Rc<Places<Arrived, F>>,
+}
+
 /// Accepts until `stop`, then until the queue is empty: a connection that the kernel has taken
 /// on our behalf is not dropped.
-pub async fn accept(
-    listener: TcpListener,
-    worker: Rc<Worker>,
-    slots: Slots,
-    connections: TaskTracker,
-    stop: CancellationToken,
-) {
+pub(super) async fn accept<F>(listener: TcpListener, hall: Rc<Hall<F>>, stop: CancellationToken)
+where
+    F: Future<Output = Result<(), End>> + 'static,
+{
     loop {
         let accepted = tokio::select! {
             biased;
@@ -63,11 +70,11 @@ pub async fn accept(
             () = stop.cancelled() => break,
         };
         match accepted {
-            Ok((stream, address)) => start(stream, address, &worker, &slots, &connections),
+            Ok((stream, address)) => hall.start(stream, address),
             // Usually out of descriptors: an immediate retry would spin.
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
-                worker.metrics.accept_failed();
+                hall.worker.metrics.accept_failed();
                 tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
@@ -77,27 +84,28 @@ pub async fn accept(
     while let Ok((stream, address)) = listener.accept() {
         let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
         if let Ok(stream) = stream {
-            start(stream, address, &worker, &slots, &connections);
+            hall.start(stream, address);
         }
     }
 }
 
-fn start(
-    stream: TcpStream,
-    address: SocketAddr,
-    worker: &Rc<Worker>,
-    slots: &Slots,
-    connections: &TaskTracker,
-) {
-    match slots.take() {
-        Some(slot) => {
-            worker.metrics.client_accepted();
-            connections.spawn_local(connection::serve(worker.clone(), stream, address, slot));
-        }
-        None => {
-            worker.metrics.client_refused();
-            // One attempt, without waiting: whoever floods us is not waited for.
-            let _ = stream.try_write(FULL);
+impl<F> Hall<F>
+where
+    F: Future<Output = Result<(), End>> + 'static,
+{
+    fn start(&self, stream: TcpStream, address: SocketAddr) {
+        match self.slots.take() {
+            Some(slot) => {
+                self.worker.metrics.client_accepted();
+                let (worker, places) = (self.worker.clone(), self.places.clone());
+                let served = connection::serve(worker, places, (stream, address), slot);
+                self.connections.spawn_local(served);
+            }
+            None => {
+                self.worker.metrics.client_refused();
+                // One attempt, without waiting: whoever floods us is not waited for.
+                let _ = stream.try_write(FULL);
+            }
         }
     }
 }

@@ -3,7 +3,9 @@
 mod accept;
 mod answering;
 mod connection;
+mod exchange;
 mod listen;
+mod places;
 mod run;
 
 pub use accept::Slots;

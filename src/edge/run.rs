@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Gate;
-use super::accept::{Slots, accept};
+use super::accept::{Hall, Slots, accept};
+use super::exchange::exchange;
+use super::places::Places;
 use crate::fence::Order;
 use crate::model::limits::{LAST_WORDS_TIME, TICK};
 use crate::proxy::{self, Worker, WorkerParts};
@@ -61,15 +63,19 @@ async fn work(worker: Rc<Worker>, mut post: Post) -> io::Result<Leaving> {
     let ticking = tokio::task::spawn_local(tick(worker.clone()));
     let leaving_lost = tokio::task::spawn_local(proxy::leave_lost_nodes(worker.clone()));
     let acceptors = TaskTracker::new();
+    let hall = Rc::new(Hall {
+        worker: worker.clone(),
+        slots: post.slots,
+        connections: connections.clone(),
+        places: Places::new(exchange),
+    });
     let opening = async {
         // A gateway that stops before it opened never opens.
         let opened = post.open.wait_for(|open| *open).await.is_ok();
         if opened {
             for listener in post.gate {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
-                let (worker, slots) = (worker.clone(), post.slots.clone());
-                let (connections, stop) = (connections.clone(), stop.clone());
-                acceptors.spawn_local(accept(listener, worker, slots, connections, stop));
+                acceptors.spawn_local(accept(listener, hall.clone(), stop.clone()));
             }
         }
         io::Result::Ok(())

@@ -31,6 +31,8 @@ pub const WHY_BYTES_MAX: usize = 1_000;
 pub const HEADERS_MAX: usize = 100;
 /// Bytes of a request or response head.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Free places for requests that a worker keeps, for the next ones; each is about as large as a head.
+pub const PLACES_KEPT: usize = 256;
 /// Bytes of a request's body that are read at once.
 pub const BODY_READ_BYTES: usize = 64 * 1024;
 /// Of a body that came too late to matter (its request was answered without it), this much is read
