@@ -120,6 +120,9 @@ fn check_target(head: &RequestHead) -> Result<(), Refusal> {
         Target::Absolute { authority, .. } if authority.contains(&b'@') => {
             Err(Refusal::Malformed("the target holds user information"))
         }
+        Target::Absolute { authority, .. } if !is_authority(authority) => {
+            Err(Refusal::Malformed("the target's host is no authority"))
+        }
         Target::Absolute { .. } => Ok(()),
         Target::Asterisk if head.method == Method::OPTIONS => Ok(()),
         Target::Asterisk | Target::Foreign => Err(Refusal::Malformed("the target is no path")),
@@ -132,11 +135,26 @@ fn check_host(head: &RequestHead) -> Result<(), Refusal> {
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => Err(Refusal::Malformed("Host stands twice")),
         (None, _) if head.version == Version::HTTP_11 => Err(Refusal::Malformed("no Host")),
-        (Some(host), _) if host.iter().any(|b| b" \t,/@?#\\".contains(b)) => {
-            Err(Refusal::Malformed("Host is no authority"))
-        }
+        (Some(host), _) if !is_authority(host) => Err(Refusal::Malformed("Host is no authority")),
         (Some(_) | None, _) => Ok(()),
     }
+}
+
+/// A host and perhaps a port (RFC 3986 section 3.2), without user information. What the host's name is
+/// made of is left to whoever resolves it; what could end it, or begin another, is not.
+fn is_authority(host: &[u8]) -> bool {
+    let wrong = |byte: &u8| b" \t,/@?#\\".contains(byte);
+    let name_end = if host.first() == Some(&b'[') {
+        memchr::memchr(b']', host).map_or(0, |at| at + 1)
+    } else {
+        memchr::memchr(b':', host).unwrap_or(host.len())
+    };
+    let is_port = |port: &[u8]| match port {
+        [] => true,
+        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    !host.iter().any(wrong) && is_port(host.get(name_end..).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -156,8 +174,22 @@ mod tests {
             let (method, target) = (Method::GET, Target::Origin(Bytes::from("/")));
             check_host(&RequestHead { method, target, version: Version::HTTP_11, headers })
         };
-        assert!(host(&["example.org:81"]).is_ok());
-        for wrong in [&[][..], &["a", "b"], &["a/b"], &["user@a"], &["a, b"]] {
+        for right in ["example.org:81", "a", "a:", "", "[::1]", "[::1]:80"] {
+            assert!(host(&[right]).is_ok(), "{right}");
+        }
+        for wrong in [
+            &[][..],
+            &["a", "b"],
+            &["a/b"],
+            &["user@a"],
+            &["a, b"],
+            &["a:x1"],
+            &["a:1:2"],
+            &["a:-1"],
+            &["[::1"],
+            &["[::1]a"],
+            &["::1"],
+        ] {
             assert!(host(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -248,7 +248,8 @@ impl Forward {
                     ExchangeError::Malformed(_) => ForwardError::BadAnswer,
                     _ => ForwardError::NoAnswer,
                 };
-                if pooled && self.was_stale(&attempt, &request) {
+                let silent = matches!(error, ForwardError::NoAnswer);
+                if pooled && silent && self.was_stale(&attempt, &request) {
                     self.worker.metrics.stale_replaced(node);
                     trail.pool = PoolUse::Avoided;
                     return Outcome::Again(request);

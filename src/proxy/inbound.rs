@@ -190,6 +190,6 @@ impl Inbound {
     /// Does the client still wait for leave to send its body? After a final answer nobody can tell
     /// whether the body will come.
     pub fn owes_continue(&self) -> bool {
-        self.permission.get() == Permission::Owed
+        self.permission.get() == Permission::Owed && !self.is_body_ended()
     }
 }
