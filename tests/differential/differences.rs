@@ -1,0 +1,185 @@
+//! Where we and hyper differ, and why ours is right.
+
+use crate::outcome::{Outcome, Verdict};
+use crate::strict::Line;
+
+/// A listed difference.
+pub struct Difference {
+    pub name: &'static str,
+    /// Why ours is right.
+    pub why: &'static str,
+    is: fn(&Case<'_>) -> bool,
+}
+
+/// Two readings of the same bytes.
+pub struct Case<'a> {
+    pub bytes: &'a [u8],
+    pub ours: &'a Outcome,
+    pub theirs: &'a Outcome,
+}
+
+impl Case<'_> {
+    /// Do both take the same messages, and come to the same end? Which fault of several is found
+    /// first does not matter.
+    pub fn is_same(&self) -> bool {
+        let same_end = match (&self.ours.verdict, &self.theirs.verdict) {
+            (Verdict::Refused(_), Verdict::Refused(_)) => true,
+            (ours, theirs) => ours == theirs,
+        };
+        same_end && self.ours.messages == self.theirs.messages
+    }
+
+    /// We refuse it for this, and took nothing that they did not take as well.
+    fn refused_for(&self, why: &str) -> bool {
+        let refused = matches!(&self.ours.verdict, Verdict::Refused(ours) if ours.ends_with(why));
+        refused && self.theirs.messages.starts_with(&self.ours.messages)
+    }
+}
+
+/// The entry that explains a difference.
+pub fn explained<'a>(list: &'a [Difference], case: &Case<'_>) -> Option<&'a Difference> {
+    list.iter().find(|difference| (difference.is)(case))
+}
+
+const BARE_LF: Difference = Difference {
+    name: "a bare line feed",
+    why: "RFC 9112 section 2.2 lets a recipient take it for a line's end; not all do, and whoever \
+          does not sees other lines (CVE-2025-22871, CVE-2025-58056)",
+    is: |case| case.refused_for("ends without a carriage return"),
+};
+
+const TWO_FRAMINGS: Difference = Difference {
+    name: "Content-Length beside Transfer-Encoding",
+    why: "RFC 9112 section 6.1: it might be an attempt at smuggling, and a server may refuse it; \
+          hyper goes by the coding and drops the length, which a node behind us need not do",
+    is: |case| case.refused_for("both Content-Length and Transfer-Encoding"),
+};
+
+const TWICE: Difference = Difference {
+    name: "a framing line twice",
+    why: "RFC 9112 section 6.3 lets equal lengths pass as one; readers that go by the first or the \
+          last line agree only where it stands once",
+    is: |case| case.refused_for("a framing header stands twice"),
+};
+
+const CODING: Difference = Difference {
+    name: "a coding other than just chunked",
+    why: "RFC 9112 section 6.1 has 501 for codings that are not understood, and forbids chunked \
+          twice; readers differ in what ends such a list (CVE-2026-2835, RUSTSEC-2021-0020)",
+    is: |case| case.refused_for("a Transfer-Encoding other than chunked"),
+};
+
+const LONG: Difference = Difference {
+    name: "a head or trailers over 32 KiB",
+    why: "our bound on memory, 431 by RFC 6585 section 5; hyper's is 400 KiB",
+    is: |case| case.refused_for("longer than 32768 bytes"),
+};
+
+const SIZE_LINE: Difference = Difference {
+    name: "a chunk's size line with more than a size",
+    why: "RFC 9112 section 7.1 has digits, and blanks only before an extension; hyper also takes \
+          blanks before the line's end, any byte but LF in an extension, and zeros without end, \
+          where readers are known to differ (CVE-2025-55315, CVE-2025-43859)",
+    is: |case| case.refused_for("malformed: a size line"),
+};
+
+const LATE: Difference = Difference {
+    name: "a fault in a head that is not whole",
+    why: "we look at a head when all of it has come, and pass nothing on before; who leaves in the \
+          middle gets no answer in either case",
+    is: |case| {
+        case.ours.verdict == Verdict::Cut
+            && matches!(case.theirs.verdict, Verdict::Refused(_))
+            && case.ours.messages == case.theirs.messages
+    },
+};
+
+/// Of requests.
+pub const REQUESTS: &[Difference] = &[
+    BARE_LF,
+    TWO_FRAMINGS,
+    TWICE,
+    CODING,
+    LONG,
+    SIZE_LINE,
+    Difference {
+        name: "a fragment in the target",
+        why: "RFC 9112 section 3.2 has none; hyper cuts it off, others pass it on",
+        is: |case| case.refused_for("malformed: the target"),
+    },
+    Difference {
+        name: "a length that no body has",
+        why: "hyper keeps its two largest numbers for itself; to us it is a length like others, \
+              and the body is cut short when the client leaves",
+        is: |case| {
+            let too_large =
+                matches!(&case.theirs.verdict, Verdict::Refused(why) if why.contains("TooLarge"));
+            too_large
+                && case.ours.verdict == Verdict::Cut
+                && case.ours.messages == case.theirs.messages
+        },
+    },
+    LATE,
+    Difference {
+        name: "half an empty line at the end",
+        why: "nothing was asked in it; we tell a connection that ends so from one that ends between \
+              two requests, and answer neither",
+        is: |case| {
+            let ends =
+                (&case.ours.verdict, &case.theirs.verdict) == (&Verdict::Cut, &Verdict::Taken);
+            ends && case.bytes.ends_with(b"\r") && case.ours.messages == case.theirs.messages
+        },
+    },
+    Difference {
+        name: "a connection option with a parameter",
+        why: "RFC 9110 section 7.6.1 has none; we pass over it, as in other lists, and the worst \
+              that comes of it is a connection that closes, or waits for its time-out",
+        is: |case| {
+            let (ours, theirs) = (&case.ours.messages, &case.theirs.messages);
+            let last = theirs.last().filter(|_| ours.starts_with(theirs));
+            let last = last.or(ours.last().filter(|_| theirs.starts_with(ours)));
+            let lines = last.map_or(&[][..], |last| &last.lines);
+            let parameter = |(name, value): &Line| name == b"connection" && value.contains(&b';');
+            lines.iter().any(parameter)
+        },
+    },
+    Difference {
+        name: "what follows a CONNECT",
+        why: "RFC 9110 section 9.3.6: an agreed CONNECT ends the requests, and the service here \
+              agrees to everything; the gateway refuses every CONNECT and closes",
+        is: |case| {
+            let last = case.theirs.messages.last();
+            last.is_some_and(|last| last.first.starts_with("CONNECT "))
+                && case.ours.messages.starts_with(&case.theirs.messages)
+        },
+    },
+];
+
+/// Of responses.
+pub const RESPONSES: &[Difference] = &[
+    BARE_LF,
+    TWO_FRAMINGS,
+    TWICE,
+    CODING,
+    LONG,
+    SIZE_LINE,
+    LATE,
+    Difference {
+        name: "a coding in an answer of HTTP/1.0",
+        why: "RFC 9112 section 6.1: its framing is faulty, whatever was asked; to HEAD hyper does not \
+              look at it",
+        is: |case| case.refused_for("Transfer-Encoding in HTTP/1.0"),
+    },
+    Difference {
+        name: "a list of equal lengths",
+        why: "RFC 9110 section 8.6 lets a recipient take it for one; a reader that does not sees \
+              no length at all",
+        is: |case| case.refused_for("a Content-Length that is no number"),
+    },
+    Difference {
+        name: "an empty line before a status line",
+        why: "RFC 9112 section 2.2 has it before requests alone; before an answer it is the end of \
+              another one's bytes",
+        is: |case| case.refused_for("its lines do not end where it ends"),
+    },
+];
