@@ -1,6 +1,6 @@
-//! Where we and hyper differ, and why ours is right.
+//! Where we and others differ, and why ours is right.
 
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::{Outcome, Verdict, our_requests};
 use crate::strict::Line;
 
 /// A listed difference.
@@ -183,3 +183,171 @@ pub const RESPONSES: &[Difference] = &[
         is: |case| case.refused_for("its lines do not end where it ends"),
     },
 ];
+
+/// Of what reaches a node through the gateway, and through nginx.
+pub const PROXIES: &[Difference] = &[
+    Difference {
+        name: "a bare line feed, to nginx",
+        why: "RFC 9112 section 2.2 lets a recipient take it for a line's end; not all do, and whoever \
+              does not sees other lines (CVE-2025-22871, CVE-2025-58056)",
+        is: |case| case.refused_for("ends without a carriage return"),
+    },
+    LONG,
+    SIZE_LINE,
+    Difference {
+        name: "control bytes in a value",
+        why: "RFC 9110 section 5.5: CR, LF and NUL are dangerous, other control bytes invalid; nginx \
+              cuts a CR off at a line's end, passes DEL on, and does not look at trailers",
+        is: |case| case.refused_for("malformed: a header's value"),
+    },
+    Difference {
+        name: "a line that is none",
+        why: "RFC 9112 section 5: a name, a colon, a value; nginx drops what it cannot read and \
+              passes the rest on, and what it drops others may have read (section 5.2 of folds)",
+        is: |case| case.refused_for("malformed: a header's name"),
+    },
+    Difference {
+        name: "more than a hundred lines",
+        why: "our bound on memory, 431 by RFC 6585 section 5; nginx counts bytes alone",
+        is: |case| case.refused_for("more than 100 lines"),
+    },
+    Difference {
+        name: "a first line of another shape",
+        why: "RFC 9112 section 3: three words, one blank between two; to read it leniently may \
+              be to read another request. HTTP/0.9 and HTTP/1.2 are not spoken",
+        is: |case| {
+            ["the first line", "the version", "a line's end"]
+                .iter()
+                .any(|part| case.refused_for(part))
+        },
+    },
+    Difference {
+        name: "a fragment in the target, to nginx",
+        why: "RFC 9112 section 3.2 has none; nginx passes it on to a node that need not cut it off",
+        is: |case| case.refused_for("malformed: the target"),
+    },
+    Difference {
+        name: "no CR LF behind a chunk",
+        why: "RFC 9112 section 7.1; to nginx a bare LF is enough, and a reader who takes two bytes \
+              unseen finds another chunk (CVE-2025-55315)",
+        is: |case| case.refused_for("more data than its size says"),
+    },
+    Difference {
+        name: "many extensions",
+        why: "a bound on work that serves nobody, as hyper has it",
+        is: |case| case.refused_for("too many bytes of extensions"),
+    },
+    Difference {
+        name: "OPTIONS of the whole server",
+        why: "RFC 9112 section 3.2.4: a proxy passes the asterisk on; nginx knows no such target",
+        is: |case| {
+            let asks = |outcome: &Outcome| {
+                outcome.messages.iter().any(|message| message.first == "OPTIONS *")
+            };
+            asks(case.ours) && matches!(case.theirs.verdict, Verdict::Refused(_))
+        },
+    },
+    Difference {
+        name: "what follows a handshake",
+        why: "a node that did not agree may have agreed to somebody else: what was sent behind the \
+              handshake may be the other protocol's, and is no request (CVE-2026-2833)",
+        is: |case| {
+            let bytes = case.bytes.to_ascii_lowercase();
+            let upgrade = memchr::memmem::find(&bytes, b"upgrade: websocket").is_some();
+            upgrade && case.theirs.messages.starts_with(&case.ours.messages)
+        },
+    },
+    Difference {
+        name: "what follows a body that came without leave",
+        why: "a weakness: where the client does not wait for the 100 that it asked for, we close \
+              behind the answer, though the body was read; RFC 9110 section 10.1.1 allows it",
+        is: |case| {
+            let expects = memchr::memmem::find(case.bytes, b"Expect: 100-continue").is_some();
+            expects && case.theirs.messages.starts_with(&case.ours.messages)
+        },
+    },
+    Difference {
+        name: "a fault in a head that is not whole, to nginx",
+        why: "we look at a head when all of it has come, and pass nothing on before (nor serve \
+              HTTP/0.9, which has one line); who leaves in the middle gets no answer",
+        is: |case| {
+            case.ours.verdict == Verdict::Taken
+                && our_requests(case.bytes).verdict == Verdict::Cut
+                && case.theirs.messages.starts_with(&case.ours.messages)
+        },
+    },
+    Difference {
+        name: "keep-alive as a part of an option",
+        why: "RFC 9110 section 7.6.1: options are whole tokens; nginx is content with the letters, \
+              and goes on where a client of HTTP/1.0 expects the end",
+        is: |case| {
+            let taken = our_requests(case.bytes);
+            let last = taken.messages.last().filter(|last| last.first.ends_with(" 1.0"));
+            let in_part = |(name, value): &Line| {
+                name == b"connection"
+                    && memchr::memmem::find(&value.to_ascii_lowercase(), b"keep-alive").is_some()
+            };
+            last.is_some_and(|last| last.lines.iter().any(in_part))
+        },
+    },
+    Difference {
+        name: "a body that breaks off",
+        why: "the client has finished sending and may still read: it is told; nginx says nothing",
+        is: |case| {
+            case.ours.verdict == Verdict::Refused("400".to_owned())
+                && case.theirs.verdict == Verdict::Taken
+                && case.ours.messages == case.theirs.messages
+        },
+    },
+    Difference {
+        name: "an authority of another kind",
+        why: "RFC 9110 section 4.2.4 takes user information for a trick, and section 7.2 has none in \
+              Host; a scheme other than http and https is no matter of this server (section 7.4)",
+        is: |case| {
+            case.ours.verdict == Verdict::Refused("400".to_owned())
+                && case.theirs.messages.starts_with(&case.ours.messages)
+        },
+    },
+    Difference {
+        name: "a port that is none",
+        why: "a weakness: RFC 3986 section 3.2.3 has digits, and so many; we look for what could be \
+              another authority, and pass such a Host on as it came",
+        is: |case| {
+            let url = memchr::memmem::find(case.bytes, b"://").is_some();
+            url && refused_by_them(case, "400")
+        },
+    },
+    Difference {
+        name: "an empty Host",
+        why: "RFC 9112 section 3.2: where the target has no authority, Host is sent empty",
+        is: |case| {
+            let taken = our_requests(case.bytes).messages;
+            let empty = taken.iter().any(|taken| taken.lines.contains(&(b"host".to_vec(), vec![])));
+            empty && refused_by_them(case, "400")
+        },
+    },
+    Difference {
+        name: "a coded NUL",
+        why: "in a target it is three plain characters; what they mean is the node's to say",
+        is: |case| {
+            let coded = memchr::memmem::find(case.bytes, b"%00").is_some();
+            coded && refused_by_them(case, "400")
+        },
+    },
+    Difference {
+        name: "a method that is not in capitals",
+        why: "RFC 9110 section 9.1: any token is a method; nginx has capitals, _ and - alone",
+        is: |case| {
+            let next = case.ours.messages.get(case.theirs.messages.len());
+            let method = next.and_then(|next| next.first.split(' ').next());
+            let odd = |byte: u8| !byte.is_ascii_uppercase() && !b"_-".contains(&byte);
+            method.is_some_and(|method| method.bytes().any(odd)) && refused_by_them(case, "400")
+        },
+    },
+];
+
+/// They refuse what we took, and nothing before it.
+fn refused_by_them(case: &Case<'_>, status: &str) -> bool {
+    case.theirs.verdict == Verdict::Refused(status.to_owned())
+        && case.ours.messages.starts_with(&case.theirs.messages)
+}

@@ -194,6 +194,38 @@ fn bodies() -> Vec<Stream> {
     ])
 }
 
+/// What a proxy looks at beside the grammar.
+pub fn for_proxies() -> Vec<Stream> {
+    let get = |target: &str, lines: &str| format!("GET {target} HTTP/1.1\r\n{lines}\r\n{NEXT}");
+    of([
+        ("no Host", get("/a", "")),
+        ("two Hosts", get("/a", "Host: a\r\nHost: b\r\n")),
+        ("the same Host twice", get("/a", "Host: a\r\nHost: a\r\n")),
+        ("a path in Host", get("/a", "Host: a/b\r\n")),
+        ("a user in Host", get("/a", "Host: u@a\r\n")),
+        ("a list in Host", get("/a", "Host: a, b\r\n")),
+        ("an empty Host", get("/a", "Host:\r\n")),
+        ("a user in the target", get("http://u@a/b", "Host: a\r\n")),
+        ("another scheme", get("ftp://a/b", "Host: a\r\n")),
+        ("a URL without a path", get("http://a", "Host: a\r\n")),
+        ("a URL with only a query", get("http://a?b", "Host: a\r\n")),
+        ("a port that is none", get("http://a:x1/b", "Host: a\r\n")),
+        ("a method in small letters", "get /a HTTP/1.1\r\nHost: a\r\n\r\n".to_owned()),
+        (
+            "HTTP/1.0, kept by a part of a word",
+            format!("GET /a HTTP/1.0\r\nHost: a\r\nConnection: xkeep-alive\r\n\r\n{NEXT}"),
+        ),
+        ("an authority", get("a:80", "Host: a\r\n")),
+        ("two slashes", get("//a/b", "Host: a\r\n")),
+        ("dots", get("/a/../b/./%2e%2e/c", "Host: a\r\n")),
+        ("a coded NUL", get("/a%00b", "Host: a\r\n")),
+        (
+            "a named length",
+            get("/a", "Host: a\r\nConnection: Content-Length\r\nContent-Length: 0\r\n"),
+        ),
+    ])
+}
+
 /// What nodes answer to a GET until they close.
 pub fn responses() -> Vec<Stream> {
     [answers(), bad_answers()].concat()

@@ -7,12 +7,9 @@
 //!   node did not say all of it, and none is the answer to another request;
 //! - the client's connection ends.
 
-use std::thread;
-use std::time::Duration;
-
-use crate::common::{InProcess, Wish};
 use crate::drive::{Target, Verdict};
-use crate::scene::{ClientEnd, Goodbye, Play, Played, Reading, Scene, Visit, reading};
+use crate::scene::{ClientEnd, Play, Played, Reading, Visit, reading};
+use crate::stage::Stage;
 use crate::strict::{self, After, Extensions, Read, Request, Response};
 
 /// Between the client's bytes and each of the node's answers.
@@ -35,34 +32,6 @@ pub const LOOPS: Target = Target {
     inputs: 500,
 };
 
-/// A gateway with one worker over a played node.
-pub struct Stage {
-    pub scene: Scene,
-    pub gateway: InProcess,
-}
-
-impl Stage {
-    pub fn new() -> Self {
-        let mut scene = Scene::new();
-        let address = scene.address();
-        let starting = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let directory = tempfile::tempdir().expect("a folder");
-            let wish = Wish { workers: 1, ..Wish::default() };
-            runtime.expect("a runtime").block_on(InProcess::start_over(directory, &[address], wish))
-        });
-        // Its probes want answers.
-        while !starting.is_finished() {
-            scene.pump(Duration::from_millis(10));
-        }
-        Self { scene, gateway: starting.join().expect("the gateway starts") }
-    }
-
-    pub fn play(&mut self, play: &Play<'_>) -> Played {
-        self.scene.play(self.gateway.address, play)
-    }
-}
-
 fn split<'a>(bytes: &'a [u8], by: &[u8]) -> Vec<&'a [u8]> {
     let (mut parts, mut begin) = (Vec::new(), 0);
     for at in memchr::memmem::find_iter(bytes, by) {
@@ -77,8 +46,8 @@ pub fn loops(stage: &mut Stage, input: &[u8]) -> Verdict {
     let parts = split(input, NODE);
     let pieces = split(parts[0], PAUSE);
     let sent = pieces.concat();
-    let play = Play { pieces, answers: parts[1..].to_vec(), goodbye: Goodbye::AtOnce };
-    let played = stage.play(&play);
+    let play = Play { pieces, answers: parts[1..].to_vec() };
+    let played = stage.scene.play(stage.gateway.address, &play);
     if let Some(fault) = played.faults.first() {
         return Err(format!("no request at the node: {fault}"));
     }

@@ -13,6 +13,7 @@ mod drive;
 mod loops;
 mod mutator;
 mod scene;
+mod stage;
 mod strict;
 mod targets;
 
@@ -34,7 +35,7 @@ fn chunked_bodies() {
 #[test]
 fn loops() {
     drive::run(loops::LOOPS, || {
-        let mut stage = loops::Stage::new();
+        let mut stage = stage::Stage::new();
         move |input: &[u8]| loops::loops(&mut stage, input)
     });
 }

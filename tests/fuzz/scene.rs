@@ -33,15 +33,6 @@ pub struct Play<'a> {
     pub pieces: Vec<&'a [u8]>,
     /// The node's answers, one for each request.
     pub answers: Vec<&'a [u8]>,
-    pub goodbye: Goodbye,
-}
-
-/// When the client says that it sends no more.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Goodbye {
-    AtOnce,
-    /// It leaves when nothing has come for so long.
-    WhenQuiet(Duration),
 }
 
 /// A request that came to the node, and what was answered.
@@ -55,8 +46,6 @@ pub struct Visit {
 pub enum ClientEnd {
     InOrder,
     Reset,
-    /// The client left.
-    Left,
     Never,
 }
 
@@ -160,21 +149,13 @@ impl Scene {
                 client.unsent.extend_from_slice(piece);
                 next = pieces.next();
             }
-            client.write(next.is_none() && play.goodbye == Goodbye::AtOnce);
-            let quiet = match (next, play.goodbye) {
-                (Some(_), _) => Duration::from_millis(1),
-                (None, Goodbye::WhenQuiet(time)) => time,
-                (None, Goodbye::AtOnce) => PATIENCE,
-            };
-            let happened = self.step(Some(&mut client), quiet);
+            // With its last byte the client says that it sends no more.
+            client.write(next.is_none());
+            // The proxy may want to see a piece alone.
+            let wait = if next.is_some() { Duration::from_millis(1) } else { PATIENCE };
+            self.step(Some(&mut client), wait);
             if client.end.is_none() && end < Instant::now() {
                 client.end = Some(ClientEnd::Never);
-            } else if !happened
-                && next.is_none()
-                && client.end.is_none()
-                && client.unsent.is_empty()
-            {
-                client.end = Some(ClientEnd::Left);
             }
             if let Some(end) = client.end {
                 return self.curtain(client, end);
@@ -208,8 +189,8 @@ impl Scene {
         }
     }
 
-    /// Waits until some socket has something, and takes it. False where nothing came in time.
-    fn step(&mut self, mut client: Option<&mut Client>, wait: Duration) -> bool {
+    /// Waits until some socket has something, and takes it.
+    fn step(&mut self, mut client: Option<&mut Client>, wait: Duration) {
         let mut sockets = vec![PollFd::new(&self.listener, PollFlags::IN)];
         sockets.extend(self.ends.iter().map(|end| PollFd::new(&end.stream, PollFlags::IN)));
         if let Some(client) = &client {
@@ -217,7 +198,8 @@ impl Scene {
             sockets.push(PollFd::from_borrowed_fd(client.stream.as_fd(), PollFlags::IN | out));
         }
         let wait = Timespec::try_from(wait).expect("a short time");
-        let happened = poll(&mut sockets, Some(&wait)).is_ok_and(|count| count != 0);
+        // Interrupted it is asked again by the caller.
+        let _ = poll(&mut sockets, Some(&wait));
         let ready: Vec<bool> = sockets.iter().map(|socket| !socket.revents().is_empty()).collect();
         let (first, rest) = ready.split_first().expect("the listener");
         for (at, ready) in rest.iter().take(self.ends.len()).enumerate() {
@@ -232,7 +214,6 @@ impl Scene {
         if let (Some(client), Some(true)) = (&mut client, rest.last()) {
             client.take();
         }
-        happened
     }
 
     fn accept(&mut self) {
