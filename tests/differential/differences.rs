@@ -108,6 +108,12 @@ pub const REQUESTS: &[Difference] = &[
         is: |case| case.refused_for("malformed: the target"),
     },
     Difference {
+        name: "many blanks behind a size",
+        why: "a bound on work that serves nobody; hyper has it for extensions, not for the blanks \
+              before them",
+        is: |case| case.refused_for("too many bytes of extensions"),
+    },
+    Difference {
         name: "a length that no body has",
         why: "hyper keeps its two largest numbers for itself; to us it is a length like others, \
               and the body is cut short when the client leaves",

@@ -1,9 +1,11 @@
 //! What a reader makes of a stream of bytes, in a form that two readers can be compared in.
 
+use std::fmt;
+
 use http::Method;
 
 use crate::codec::{self, End};
-use crate::strict::{Line, Request, Response};
+use crate::strict::{self, Line, Request, Response};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -15,12 +17,18 @@ pub enum Verdict {
 }
 
 /// A message: its first line, its lines in a fixed order, its body and its trailers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     pub first: String,
     pub lines: Vec<Line>,
     pub body: Vec<u8>,
     pub trailers: Vec<Line>,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&strict::text(&self.first, &self.lines, &self.body, &self.trailers))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

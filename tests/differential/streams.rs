@@ -177,6 +177,10 @@ fn bodies() -> Vec<Stream> {
         ("NUL in an extension", chunks("5;a\0\r\nhello\r\n0\r\n\r\n")),
         ("an extension without a name", chunks("5;\r\nhello\r\n0\r\n\r\n")),
         ("many extensions", chunks(&format!("{many}0\r\n\r\n"))),
+        (
+            "many blanks behind a size",
+            chunks(&format!("5{};a\r\nhello\r\n0\r\n\r\n", " ".repeat(17_000))),
+        ),
         ("a bare LF behind a chunk", chunks("5\r\nhello\n0\r\n\r\n")),
         ("more than a size says", chunks("5\r\nhello!\r\n0\r\n\r\n")),
         ("less than a size says", chunks("6\r\nhello\r\n0\r\n\r\n")),

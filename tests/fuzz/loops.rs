@@ -10,7 +10,7 @@
 use crate::drive::{Target, Verdict};
 use crate::scene::{ClientEnd, Play, Played, Reading, Visit, reading};
 use crate::stage::Stage;
-use crate::strict::{self, After, Extensions, Read, Request, Response};
+use crate::strict::{self, After, Extensions, Read, Request, Response, values};
 
 /// Between the client's bytes and each of the node's answers.
 const NODE: &[u8] = b"\xfeNODE:";
@@ -60,10 +60,9 @@ pub fn loops(stage: &mut Stage, input: &[u8]) -> Verdict {
         return Err(format!("the connection never ends: {}", played.to_client.escape_ascii()));
     }
     matched(&visits, &answers, &played)?;
-    let statuses: Vec<u16> = answers.iter().take(3).map(|answer| answer.status).collect();
-    let tunnels = played.tunnelled.len();
-    let visits = played.visits.len().min(3);
-    Ok(format!("{visits} {cut} {tunnels} {} {statuses:?} {:?}", count.min(4), played.end))
+    let statuses: Vec<u16> = answers.iter().take(2).map(|answer| answer.status).collect();
+    let (visits, tunnels) = (played.visits.len().min(2), played.tunnelled.len());
+    Ok(format!("{visits} {cut} {tunnels} {} {statuses:?} {:?}", count.min(3), played.end))
 }
 
 /// The requests at the node, each with the number of the client's request that it is. `None` where
@@ -75,18 +74,22 @@ fn visits(asked: &[Request], sent: &[u8], played: &Played) -> Result<Places, Str
     let mut before: Option<&Visit> = None;
     for visit in &played.visits {
         clean(&visit.request)?;
-        let again = before.is_some_and(|before| {
-            before.request == visit.request
-                && !matches!(reading(&before.answer, &before.request.method).0, Reading::Whole(_))
-        });
+        // To each request the gateway gives an id, where the client gives none: the same one again
+        // is the same request again, by the rules of retries.
+        let again = before.is_some_and(|before| before.request == visit.request);
         let place = (next..asked.len()).find(|at| same_request(&asked[*at], &visit.request));
-        match (again, place) {
-            (true, _) => places.push(None),
-            (false, Some(place)) => {
+        let own_id = place.is_some_and(|at| !values(&asked[at].lines, "x-request-id").is_empty());
+        match place {
+            _ if again && !own_id => places.push(None),
+            Some(_) if again => {
+                places.push(None);
+                next += 1;
+            }
+            Some(place) => {
                 places.push(Some(place));
                 next = place + 1;
             }
-            (false, None) => return Err(format!("not the client's request: {:?}", visit.request)),
+            None => return Err(format!("not the client's request: {:?}", visit.request)),
         }
         before = Some(visit);
     }
@@ -129,7 +132,7 @@ fn origin_form(target: &[u8]) -> Vec<u8> {
 
 /// A request as a node may get it: nothing of another connection's, no second story.
 fn clean(request: &Request) -> Result<(), String> {
-    let count = |name: &str| strict::values(&request.lines, name).len();
+    let count = |name: &str| values(&request.lines, name).len();
     let mut wrong = Vec::new();
     for name in ["host", "x-forwarded-for", "x-forwarded-proto", "x-request-id"] {
         if count(name) != 1 {
@@ -143,7 +146,7 @@ fn clean(request: &Request) -> Result<(), String> {
             wrong.push(name.to_owned());
         }
     }
-    if strict::values(&request.lines, "x-forwarded-for") != [b"127.0.0.1"] {
+    if values(&request.lines, "x-forwarded-for") != [b"127.0.0.1"] {
         wrong.push("another origin".to_owned());
     }
     let (connection, upgrade) = (
@@ -231,6 +234,7 @@ const OWN: [u16; 9] = [400, 405, 408, 413, 414, 431, 502, 503, 504];
 /// Each answer is what the node said to that request, all of it.
 fn matched(places: &Places, answers: &[Response], played: &Played) -> Result<(), String> {
     for (at, (place, visit)) in places.iter().zip(&played.visits).enumerate() {
+        // What was sent again has one answer, to which of the two is not told.
         let sent_again = places.get(at + 1) == Some(&None);
         let answer = place.filter(|_| !sent_again).and_then(|place| answers.get(place));
         let Some(answer) = answer.filter(|answer| !OWN.contains(&answer.status)) else { continue };

@@ -263,6 +263,8 @@ impl Scene {
                     let answer = script.pop_front().expect("looked at")[1..].to_vec();
                     end.say(&answer, &head.method);
                     end.early = Some(answer);
+                    // There is no tunnel in the middle of a request.
+                    end.is_open &= end.talk != Talk::Tunnel;
                 }
                 return;
             }

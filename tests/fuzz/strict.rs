@@ -6,10 +6,12 @@
     reason = "the fuzz targets and the differential tests use their own parts of it"
 )]
 
+use std::fmt;
+
 /// A header line: its name, and its value without the blanks around it.
 pub type Line = (Vec<u8>, Vec<u8>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     pub method: Vec<u8>,
     pub target: Vec<u8>,
@@ -20,13 +22,38 @@ pub struct Request {
     pub trailers: Vec<Line>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
     pub minor: u8,
     pub lines: Vec<Line>,
     pub body: Vec<u8>,
     pub trailers: Vec<Line>,
+}
+
+/// Lines, a body and trailers as a person reads them.
+pub fn text(first: &str, lines: &[Line], body: &[u8], trailers: &[Line]) -> String {
+    let shown = |lines: &[Line]| {
+        let line =
+            |(name, value): &Line| format!("{}: {}", name.escape_ascii(), value.escape_ascii());
+        lines.iter().map(line).collect::<Vec<_>>().join(" | ")
+    };
+    format!("<{first} | {} || {} || {}>", shown(lines), body.escape_ascii(), shown(trailers))
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, target, minor, lines, body, trailers } = self;
+        let first = format!("{} {} 1.{minor}", method.escape_ascii(), target.escape_ascii());
+        f.write_str(&text(&first, lines, body, trailers))
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, minor, lines, body, trailers } = self;
+        f.write_str(&text(&format!("{status} 1.{minor}"), lines, body, trailers))
+    }
 }
 
 /// What the bytes from here on are.

@@ -80,8 +80,12 @@ pub fn request_heads(input: &[u8]) -> Verdict {
         }
         End::Refused(_) | End::Closing => {}
     }
-    let class = taken.messages.last().map_or(String::new(), |last| request_class(&last.message));
-    Ok(format!("{} then {:?}: {class}", few(ours), taken.end))
+    let class = match (taken.end, taken.messages.last()) {
+        // What came before a fault is of another class already.
+        (End::Refused(_), _) | (_, None) => String::new(),
+        (End::Clean | End::Cut | End::Closing, Some(last)) => request_class(&last.message),
+    };
+    Ok(format!("{} then {:?}: {class}", ours.min(1), taken.end))
 }
 
 /// What the grammar allows and we do not.
@@ -132,13 +136,8 @@ fn request_class(request: &Request) -> String {
     };
     let framing = ["content-length", "transfer-encoding"]
         .map(|name| strict::values(&request.lines, name).len());
-    format!(
-        "1.{} {target} {} lines {framing:?} body {} trailers {}",
-        request.minor,
-        few(request.lines.len()),
-        few(request.body.len()),
-        few(request.trailers.len()),
-    )
+    let (body, trailers) = (request.body.len().min(1), few(request.trailers.len()));
+    format!("1.{} {target} {framing:?} body {body} trailers {trailers}", request.minor)
 }
 
 /// The first byte says what was asked; the rest is what a node answers until it closes.
@@ -171,9 +170,11 @@ pub fn response_heads(input: &[u8]) -> Verdict {
         let needless = matches!(read, Read::Whole(..)) && !is_of_our_own(why);
         promise(!needless, &format!("refused without need: {why}"))?;
     }
-    let last = taken.messages.last();
-    let class = last.map_or(String::new(), |last| response_class(&last.message));
-    Ok(format!("{method} {} then {:?}: {class}", few(taken.messages.len()), taken.end))
+    let class = match (taken.end, taken.messages.last()) {
+        (End::Refused(_), _) | (_, None) => String::new(),
+        (End::Clean | End::Cut | End::Closing, Some(last)) => response_class(&last.message),
+    };
+    Ok(format!("{method} {} then {:?}: {class}", taken.messages.len().min(2), taken.end))
 }
 
 fn same_response(one: &Response, other: &Response) -> bool {
@@ -187,14 +188,9 @@ fn response_class(response: &Response) -> String {
         other => format!("{}xx", other / 100),
     };
     let framing = ["content-length", "transfer-encoding"]
-        .map(|name| strict::values(&response.lines, name).len());
-    format!(
-        "1.{} {status} {} lines {framing:?} body {} trailers {}",
-        response.minor,
-        few(response.lines.len()),
-        few(response.body.len()),
-        few(response.trailers.len()),
-    )
+        .map(|name| !strict::values(&response.lines, name).is_empty());
+    let (body, trailers) = (response.body.len().min(1), response.trailers.len().min(1));
+    format!("1.{} {status} {framing:?} body {body} trailers {trailers}", response.minor)
 }
 
 /// A body in chunks, and what follows it.
