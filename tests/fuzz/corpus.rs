@@ -1,4 +1,5 @@
-//! The kept inputs: a text file for each target, an input to a line.
+//! The kept inputs: two text files for each target, an input to a line. `TARGET.seeds.txt` is
+//! written by hand, `TARGET.txt` by a run that found more.
 //!
 //! Bytes that are no plain text are escaped as in Rust; `\{3000*x}` is a run of one character.
 
@@ -18,8 +19,13 @@ pub fn path(target: &str) -> PathBuf {
     folder.join(format!("{target}.txt"))
 }
 
-/// Lines that begin with `#` say something to a reader.
+/// All that is kept of a target, the seeds first.
 pub fn read(target: &str) -> Vec<Vec<u8>> {
+    [read_file(&format!("{target}.seeds")), read_file(target)].concat()
+}
+
+/// Lines that begin with `#` say something to a reader.
+fn read_file(target: &str) -> Vec<Vec<u8>> {
     let path = path(target);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let inputs = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));

@@ -161,7 +161,7 @@ const KEPT_BYTES_MAX: usize = 2_000;
 fn write(target: Target, classes: &Classes, mut check: impl FnMut(&[u8]) -> Verdict) {
     let mut text = format!(
         "# What is fuzzed first as `{}`: an input for each class of outcomes.\n\
-         # Written by `tests/fuzz/run --keep`; a line may be added by hand.\n",
+         # Written by `tests/fuzz/run --keep`; what is added by hand stands in the seeds.\n",
         target.name
     );
     for (class, input) in classes {
