@@ -7,7 +7,7 @@
 //!   node did not say all of it, and none is the answer to another request;
 //! - the client's connection ends.
 
-use crate::drive::{Target, Verdict};
+use crate::drive::{Classing, Target, Verdict};
 use crate::scene::{ClientEnd, Play, Played, Reading, Visit, reading};
 use crate::stage::Stage;
 use crate::strict::{self, After, Extensions, Read, Request, Response, values};
@@ -30,6 +30,7 @@ pub const LOOPS: Target = Target {
         b"POST /d HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
     ],
     inputs: 500,
+    classes: Classing::Timed,
 };
 
 fn split<'a>(bytes: &'a [u8], by: &[u8]) -> Vec<&'a [u8]> {

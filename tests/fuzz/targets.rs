@@ -9,13 +9,16 @@ use drawspan::http1::Malformed;
 use http::Method;
 
 use crate::codec::{self, Chunks, End, Passed, Taken};
-use crate::drive::{Target, Verdict};
+use crate::drive::{Classing, Target, Verdict};
 use crate::mutator::cuts;
 use crate::strict::{self, After, Extensions, Line, Read, Request, Response};
 
-pub const REQUEST_HEADS: Target = Target { name: "request_heads", tokens: &[], inputs: 20_000 };
-pub const RESPONSE_HEADS: Target = Target { name: "response_heads", tokens: &[], inputs: 20_000 };
-pub const CHUNKED_BODIES: Target = Target { name: "chunked_bodies", tokens: &[], inputs: 20_000 };
+pub const REQUEST_HEADS: Target =
+    Target { name: "request_heads", tokens: &[], inputs: 20_000, classes: Classing::Exact };
+pub const RESPONSE_HEADS: Target =
+    Target { name: "response_heads", tokens: &[], inputs: 20_000, classes: Classing::Exact };
+pub const CHUNKED_BODIES: Target =
+    Target { name: "chunked_bodies", tokens: &[], inputs: 20_000, classes: Classing::Exact };
 
 /// One byte at a time is slow, and long inputs are long because something in them repeats.
 const SINGLE_BYTES_MAX: usize = 100;
