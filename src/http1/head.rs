@@ -64,6 +64,10 @@ pub fn take_request_head(buffer: &mut BytesMut) -> Result<Option<RequestHead>, M
     while buffer.starts_with(b"\r\n") {
         buffer.advance(2);
     }
+    if buffer[..] == *b"\r" {
+        // Half of such a line.
+        return Ok(None);
+    }
     let Some(first) = request_line(buffer)? else { return unfinished(buffer) };
     let Some((mut headers, end)) = section(buffer, first.end)? else { return unfinished(buffer) };
     let method = Method::from_bytes(buffer.get(..first.method_end).unwrap_or_default());
@@ -134,6 +138,7 @@ fn status_line(bytes: &[u8]) -> Result<Option<(Version, StatusCode, usize)>, Mal
     let reason = after + 4;
     match bytes.get(reason) {
         Some(b' ' | b'\r') => {}
+        Some(b'\n') => return Err(Malformed::BareLineFeed),
         Some(_) => return Err(wrong),
         None => return Ok(None),
     }
@@ -144,8 +149,7 @@ fn status_line(bytes: &[u8]) -> Result<Option<(Version, StatusCode, usize)>, Mal
 
 /// The version that stands at `begin`, and where it ends.
 fn version(bytes: &[u8], begin: usize) -> Result<Option<(Version, usize)>, Malformed> {
-    let rest = bytes.get(begin..).unwrap_or_default();
-    match rest {
+    match bytes.get(begin..).unwrap_or_default() {
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1', ..] => {
             Ok(Some((Version::HTTP_11, begin + 8)))
         }
@@ -153,6 +157,8 @@ fn version(bytes: &[u8], begin: usize) -> Result<Option<(Version, usize)>, Malfo
             Ok(Some((Version::HTTP_10, begin + 8)))
         }
         rest if b"HTTP/1.".starts_with(rest) => Ok(None),
+        [b'\r', b'\n', ..] => Err(Malformed::Head("an empty line")),
+        rest if b"\r".starts_with(rest) => Ok(None),
         rest if rest.contains(&b'\n') => Err(Malformed::BareLineFeed),
         _ => Err(Malformed::Head("the version")),
     }
@@ -177,7 +183,7 @@ fn section(bytes: &[u8], begin: usize) -> Result<Option<(Lines, usize)>, Malform
                     lines.len() + others,
                 ) =>
             {
-                return Err(Malformed::Head("a control character"));
+                return Err(Malformed::Head("a header's value"));
             }
             Scanned::End(end) => return Ok(Some((lines, end))),
             Scanned::More => return Ok(None),
@@ -293,6 +299,7 @@ mod tests {
         assert_eq!((head.method.as_str(), head.target.path()), ("POST", &b"/a?b"[..]));
         assert!(head.keeps_alive() && head.expects_continue());
         assert_eq!(&buffer[..], b"body");
+        assert!(matches!(take_request_head(&mut BytesMut::from("\r\n\r")), Ok(None)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::Uri;
+use http::uri::Authority;
 
 use super::Malformed;
 
@@ -14,17 +15,16 @@ pub enum Target {
     Asterisk,
     /// A whole URL: whose host outranks the line of that name, and its path, as above.
     Absolute { authority: Bytes, path: Bytes },
-    /// A host alone, or the URL of another protocol: nothing that is served here.
-    Foreign,
+    /// A host alone, as it came: what CONNECT asks for.
+    Authority(Bytes),
 }
 
 impl Target {
-    /// The path and its query; `*` for the server as such, nothing for what is foreign.
+    /// The path and its query; `*` for the server as such, a host that stands alone.
     pub fn path(&self) -> &[u8] {
         match self {
-            Self::Origin(path) | Self::Absolute { path, .. } => path,
+            Self::Origin(path) | Self::Absolute { path, .. } | Self::Authority(path) => path,
             Self::Asterisk => b"*",
-            Self::Foreign => b"",
         }
     }
 
@@ -42,20 +42,25 @@ impl Target {
             return Err(wrong);
         }
         let uri = Uri::try_from(text).map_err(|_| wrong)?;
-        let path = Bytes::from(match uri.path_and_query().map_or("/", |path| path.as_str()) {
-            "*" => return Ok(Some(Self::Asterisk)),
-            path if path.starts_with('/') => path.to_owned(),
+        let path = || match uri.path_and_query().map_or("/", |path| path.as_str()) {
+            path if path.starts_with('/') => Bytes::copy_from_slice(path.as_bytes()),
             // `http://host?query` has an empty path.
-            path => format!("/{path}"),
-        });
-        Ok(Some(match (uri.scheme_str(), uri.authority()) {
-            (None, None) => Self::Origin(path),
-            (Some("http" | "https"), Some(authority)) => {
-                let authority = Bytes::copy_from_slice(authority.as_str().as_bytes());
-                Self::Absolute { authority, path }
+            path => Bytes::from(format!("/{path}")),
+        };
+        let authority =
+            |authority: &Authority| Bytes::copy_from_slice(authority.as_str().as_bytes());
+        match (uri.scheme_str(), uri.authority()) {
+            (None, None) if text == b"*" => Ok(Some(Self::Asterisk)),
+            (None, None) if text.first() == Some(&b'/') => Ok(Some(Self::Origin(path()))),
+            (None, Some(alone)) if text == alone.as_str().as_bytes() => {
+                Ok(Some(Self::Authority(authority(alone))))
             }
-            (None | Some(_), _) => Self::Foreign,
-        }))
+            (Some("http" | "https"), Some(host)) => {
+                Ok(Some(Self::Absolute { authority: authority(host), path: path() }))
+            }
+            // Of another protocol, for one.
+            (None | Some(_), _) => Err(wrong),
+        }
     }
 }
 
@@ -103,12 +108,21 @@ mod tests {
             ("http://example.org:81/a?b", url("example.org:81", "/a?b")),
             ("https://example.org", url("example.org", "/")),
             ("HTTP://example.org?b", url("example.org", "/?b")),
-            ("example.org:443", Target::Foreign),
-            ("ftp://example.org/a", Target::Foreign),
+            ("example.org:443", Target::Authority(path("example.org:443"))),
         ] {
             assert_eq!(read(text), Ok(target), "{text}");
         }
-        for wrong in ["", "/a#b", "/a`b", "/<a>", "http://", "//\\x y"] {
+        for wrong in [
+            "ftp://example.org/a",
+            "://a?",
+            "a/b",
+            "",
+            "/a#b",
+            "/a`b",
+            "/<a>",
+            "http://",
+            "//\\x y",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

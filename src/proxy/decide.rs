@@ -125,7 +125,7 @@ fn check_target(head: &RequestHead) -> Result<(), Refusal> {
         }
         Target::Absolute { .. } => Ok(()),
         Target::Asterisk if head.method == Method::OPTIONS => Ok(()),
-        Target::Asterisk | Target::Foreign => Err(Refusal::Malformed("the target is no path")),
+        Target::Asterisk | Target::Authority(_) => Err(Refusal::Malformed("the target is no path")),
     }
 }
 

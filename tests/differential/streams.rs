@@ -43,6 +43,13 @@ fn plain() -> Vec<Stream> {
         ("close", get("Connection: close\r\n")),
         ("close in a list", get("Connection: x\r\nConnection: y, CLOSE\r\n")),
         ("close with a parameter", get("Connection: close;a\r\n")),
+        ("a control character and no end", "GET /a HTTP/1.1\r\nA: \0".to_owned()),
+        (
+            "a trailer without a colon and no end",
+            "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA b\r\nC"
+                .to_owned(),
+        ),
+        ("a carriage return before", format!("\r{NEXT}")),
         ("half an empty line behind", format!("{NEXT}\r")),
         ("HTTP/1.0", format!("GET /a HTTP/1.0\r\nHost: a\r\n\r\n{NEXT}")),
         (
@@ -287,6 +294,11 @@ fn answers() -> Vec<Stream> {
 
 fn bad_answers() -> Vec<Stream> {
     of([
+        ("a control character and no end", "HTTP/1.1 200 OK\r\nA: \0".to_owned()),
+        (
+            "a trailer without a colon and no end",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA b\r\nC".to_owned(),
+        ),
         ("CL and TE", ok("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", CHUNKED)),
         ("TE and CL", ok("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", CHUNKED)),
         ("CL twice, the same", ok("Content-Length: 5\r\nContent-Length: 5\r\n", "hello")),

@@ -74,7 +74,9 @@ pub async fn requests(bytes: &[u8]) -> Outcome {
             let (messages, broken) = &mut *seen.borrow_mut();
             match read {
                 Ok((data, trailers)) => {
-                    let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+                    let alone = head.uri.authority().filter(|_| head.uri.scheme().is_none());
+                    let path = head.uri.path_and_query().map_or("", |target| target.as_str());
+                    let target = alone.map_or(path, |host| host.as_str());
                     messages.push(Message::request(&Request {
                         method: head.method.as_str().into(),
                         target: target.into(),

@@ -175,10 +175,9 @@ fn next_request(source: &mut Source<'_>) -> Result<(Passed<Request>, bool), End>
     let mut written = Vec::new();
     http1::put_request_head(&mut written, &head);
     written.extend_from_slice(&body.written);
-    let target = head.target.path_and_query().map_or("", |target| target.as_str());
     let message = Request {
         method: head.method.as_str().as_bytes().to_vec(),
-        target: target.as_bytes().to_vec(),
+        target: head.target.path().to_vec(),
         minor: minor(head.version),
         lines: lines_of(&head.headers),
         trailers: body.trailers(),
