@@ -111,7 +111,7 @@ impl Session {
             self.client.enter(ClientPhase::Tunnel, self.worker.now_ms());
             let early = self.client.inbound.take_bytes();
             // Large, and most connections never come here.
-            Box::pin(tunnel.run(self.client.stream.clone(), early)).await;
+            Box::pin(tunnel.run(self.client.stream.clone(), &early)).await;
         }
     }
 }

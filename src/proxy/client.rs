@@ -66,7 +66,7 @@ pub struct Client {
     body_fault: Cell<Option<BodyFault>>,
     body_bytes: Cell<u64>,
     waker: RefCell<Option<Waker>>,
-    tunnel: RefCell<Option<Tunnel>>,
+    tunnel: RefCell<Option<Box<Tunnel>>>,
     /// How many times the client has taken bytes of ours.
     takings: Cell<u64>,
     ending: Cell<Ending>,
@@ -236,10 +236,10 @@ impl Client {
 
     /// Left by a request that was upgraded, for the connection's task to run.
     pub fn leave_tunnel(&self, tunnel: Tunnel) {
-        *self.tunnel.borrow_mut() = Some(tunnel);
+        *self.tunnel.borrow_mut() = Some(Box::new(tunnel));
     }
 
-    pub fn take_tunnel(&self) -> Option<Tunnel> {
+    pub fn take_tunnel(&self) -> Option<Box<Tunnel>> {
         self.tunnel.borrow_mut().take()
     }
 

@@ -4,11 +4,10 @@
 //! placed where no frame is open. One scratch buffer per thread; an idle tunnel holds none.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -91,24 +90,39 @@ impl Tunnel {
     }
 
     /// Carries bytes until the tunnel is over. `early` is what the client sent behind its request.
-    pub async fn run(mut self, client: Stream, early: Bytes) {
-        let node = self.node.clone();
-        let mut down = Lane::new(&self.early);
-        let mut up = Lane::new(&early);
-        let mut closing = Closing::default();
-        let ended = poll_fn(|cx| {
-            *self.state.waker.borrow_mut() = Some(cx.waker().clone());
-            let sides = Sides { client: client.clone(), node: node.clone(), kind: self.kind };
-            sides.poll(cx, (&mut down, &mut up), &mut closing, &self.state)
-        });
-        let ended = ended.await;
-        self.journey.sent(usize::try_from(down.bytes).unwrap_or(usize::MAX));
+    pub fn run(mut self, client: Stream, early: &Bytes) -> Running {
+        let (down, up) = (Lane::new(&std::mem::take(&mut self.early)), Lane::new(early));
+        Running { tunnel: self, client, down, up, closing: Closing::default() }
+    }
+}
+
+/// A tunnel that carries bytes; ends when it is over. Both sides are cut then.
+#[derive(Debug)]
+pub struct Running {
+    tunnel: Tunnel,
+    client: Stream,
+    down: Lane,
+    up: Lane,
+    closing: Closing,
+}
+
+impl Future for Running {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { tunnel, client, down, up, closing } = &mut *self;
+        *tunnel.state.waker.borrow_mut() = Some(cx.waker().clone());
+        let (client, node) = (client.clone(), tunnel.node.clone());
+        let sides = Sides { client: client.clone(), node: node.clone(), kind: tunnel.kind };
+        let ended = ready!(sides.poll(cx, (&mut *down, &mut *up), closing, &tunnel.state));
+        tunnel.journey.sent(usize::try_from(down.bytes).unwrap_or(usize::MAX));
         match ended {
-            Ok(()) => self.journey.completed(),
+            Ok(()) => tunnel.journey.completed(),
             Err(error) => tracing::debug!(%error, "a tunnel broke off"),
         }
         node.cut();
         client.cut();
+        Poll::Ready(())
     }
 }
 
