@@ -17,13 +17,14 @@ use crate::model::limits::{LINGER_BYTES_MAX, LINGER_TIME};
 use crate::proxy::{Client, ClientPhase, InboundError, Peer, Worker};
 use crate::upstream::Stream;
 
-/// Serves a connection to its end. `_slot` is its place under the cap.
-pub(super) async fn serve<F>(
+/// Serves a connection to its end. `slot` is its place under the cap.
+pub(super) fn serve<F>(
     worker: Rc<Worker>,
     places: Rc<Places<Arrived, F>>,
     (stream, address): (TcpStream, SocketAddr),
-    _slot: Slot,
-) where
+    slot: Slot,
+) -> impl Future<Output = ()>
+where
     F: Future<Output = Result<(), End>>,
 {
     let peer = match worker.settings.trusts(address.ip()) {
@@ -32,11 +33,14 @@ pub(super) async fn serve<F>(
     };
     let client = Client::new(address, peer, Stream::new(stream), worker.now_ms());
     let key = worker.add_client(client.clone());
-    let session = Session { worker, client, key };
-    match session.requests(&places).await {
-        End::Upgraded => session.tunnel().await,
-        End::Said => Box::pin(linger(session.client.stream.clone())).await,
-        End::Over => {}
+    let session = Session { worker, client, key, _slot: slot };
+    // What it was made of is no part of the future: each connection carries that all its life.
+    async move {
+        match session.requests(&places).await {
+            End::Upgraded => session.tunnel().await,
+            End::Said => Box::pin(linger(session.client.stream.clone())).await,
+            End::Over => {}
+        }
     }
 }
 
@@ -45,6 +49,7 @@ struct Session {
     worker: Rc<Worker>,
     client: Rc<Client>,
     key: usize,
+    _slot: Slot,
 }
 
 impl Drop for Session {
@@ -107,12 +112,10 @@ impl Session {
 
     /// Runs what an upgrade has left.
     async fn tunnel(&self) {
-        if let Some(tunnel) = self.client.take_tunnel() {
-            self.client.enter(ClientPhase::Tunnel, self.worker.now_ms());
-            let early = self.client.inbound.take_bytes();
-            // Large, and most connections never come here.
-            Box::pin(tunnel.run(self.client.stream.clone(), &early)).await;
-        }
+        let Some(tunnel) = self.client.take_tunnel() else { return };
+        self.client.enter(ClientPhase::Tunnel, self.worker.now_ms());
+        // Large, and most connections never come here.
+        Box::pin(tunnel.run(self.client.stream.clone(), &self.client.inbound.take_bytes())).await;
     }
 }
 
