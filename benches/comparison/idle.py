@@ -7,8 +7,9 @@ import time
 from .load import write_request
 from .processes import MeasurementError, Owned, await_true, raise_descriptor_limit
 
-# Fewer where the process may not open enough descriptors: a tunnel takes two.
-CONNECTIONS_MAX = 4000
+# Fewer where the process may not open enough descriptors: a tunnel takes two. Many, because a heap
+# grows in steps, of up to 2 MiB: that is 0.2 KiB for each of so many, and was 0.5 for 4,000.
+CONNECTIONS_MAX = 9000
 CONNECTIONS_MIN = 500
 DESCRIPTORS_SPARE = 1000
 # Held from before the first look: what a proxy needs only once is not counted.

@@ -15,7 +15,7 @@ def main_context(folder, name, connections=4096):
     return f"""{user}
 daemon off;
 worker_processes 1;
-worker_rlimit_nofile {2 * connections};
+worker_rlimit_nofile {connections + 256};
 pid {folder}/{name}.pid;
 error_log stderr warn;
 events {{ worker_connections {connections}; }}

@@ -25,7 +25,7 @@ HAPROXY_BUFFER = 16 * KIB
 NGINX_BUFFERS = {"ws64kb": 128 * KIB, "idle": 4 * KIB, "idlews": 4 * KIB}
 NGINX_BUFFER = 16 * KIB
 # Of both sides together.
-CONNECTIONS_MAX = {"idle": 10_000, "idlews": 10_000}
+CONNECTIONS_MAX = {"idle": 19_000, "idlews": 19_000}
 
 
 @dataclasses.dataclass(frozen=True)
