@@ -1,4 +1,4 @@
-//! What follows from a request's head: its class, may it be replayed, does it change what runs?
+//! What follows from a request's head: its class, and does it change what runs?
 //! Taken once per request, before the pick.
 
 use std::hint::black_box;

@@ -130,6 +130,12 @@ fn request_line(bytes: &[u8]) -> Result<Option<RequestLine>, Malformed> {
 }
 
 fn status_line(bytes: &[u8]) -> Result<Option<(Version, StatusCode, usize)>, Malformed> {
+    match bytes {
+        [b'\r'] => return Ok(None),
+        // Only before a request may one stand (RFC 9112 section 2.2).
+        [b'\r', b'\n', ..] => return Err(Malformed::Head("an empty line")),
+        _ => {}
+    }
     let Some((version, after)) = version(bytes, 0)? else { return Ok(None) };
     let Some(code) = bytes.get(after..after + 4) else { return Ok(None) };
     let wrong = Malformed::Head("the status line");
@@ -157,10 +163,10 @@ fn version(bytes: &[u8], begin: usize) -> Result<Option<(Version, usize)>, Malfo
             Ok(Some((Version::HTTP_10, begin + 8)))
         }
         rest if b"HTTP/1.".starts_with(rest) => Ok(None),
-        [b'\r', b'\n', ..] => Err(Malformed::Head("an empty line")),
-        rest if b"\r".starts_with(rest) => Ok(None),
-        rest if rest.contains(&b'\n') => Err(Malformed::BareLineFeed),
-        _ => Err(Malformed::Head("the version")),
+        rest => Err(match memchr::memchr(b'\n', rest) {
+            Some(feed) if !rest[..feed].ends_with(b"\r") => Malformed::BareLineFeed,
+            Some(_) | None => Malformed::Head("the version"),
+        }),
     }
 }
 
