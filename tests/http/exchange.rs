@@ -142,6 +142,17 @@ async fn a_client_that_waits_for_100_is_told_to_go_on() {
 }
 
 #[tokio::test]
+async fn a_client_that_asks_for_100_and_does_not_wait_keeps_its_connection() {
+    let (_nodes, gateway) = gateway(1, |_| {}).await;
+    let mut client = Peer::connect(gateway.address).await;
+    let request = "POST /__test/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\
+                   Expect: 100-continue\r\n\r\nhello";
+    for _ in 0..2 {
+        assert_eq!(client.ask(request).await.json()["body"], "hello");
+    }
+}
+
+#[tokio::test]
 async fn early_hints_come_before_the_answer_to_those_who_know_them() {
     let (_nodes, gateway) = gateway(1, |_| {}).await;
     let mut client = Peer::connect(gateway.address).await;

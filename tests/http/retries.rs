@@ -74,6 +74,21 @@ async fn a_pooled_connection_that_its_node_closed_is_replaced_unseen() {
 }
 
 #[tokio::test]
+async fn a_malformed_answer_on_a_pooled_connection_is_an_answer_and_no_closed_connection() {
+    let node = RawNode::start(|mut peer, _| async move {
+        peer.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        peer.try_head().await;
+        peer.say("no answer at all\r\n\r\n").await;
+    })
+    .await;
+    let gateway = raw_node::gateway_over(&[&node], health_sleeps).await;
+    let mut client = Peer::connect(gateway.address).await;
+    assert_eq!(client.ask(&get("/a")).await.status, 200);
+    assert_eq!(client.ask(&get("/a")).await.status, 502);
+    assert_eq!(node.heads().len(), 1, "sent again, over another connection");
+}
+
+#[tokio::test]
 async fn a_post_that_was_written_is_never_sent_twice() {
     let (one, two) = (resetting().await, resetting().await);
     let gateway = raw_node::gateway_over(&[&one, &two], health_sleeps).await;
