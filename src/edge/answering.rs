@@ -3,13 +3,11 @@
 
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Version};
-use http_body::Frame;
 
-use crate::http1::{self, Lines, Name, RequestHead};
-use crate::proxy::{Client, Ending, Response, ResponseBody, Worker};
-use crate::upstream::Unsent;
+use crate::http1::{self, Buffer, Lines, Name, RequestHead};
+use crate::proxy::{Client, Ending, Forward, Response, ResponseBody, Worker};
+use crate::upstream::{Piece, Unsent};
 
 /// What of a request decides how its answer is written.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +37,8 @@ enum Trailers {
 pub(super) enum After {
     Keep,
     Close,
+    /// Another protocol begins.
+    Tunnel,
 }
 
 impl Asking {
@@ -81,8 +81,9 @@ pub(super) enum Broken {
 
 /// A response being written.
 #[derive(Debug)]
-pub(super) struct Answering {
-    body: ResponseBody,
+pub(super) struct Answering<'a> {
+    /// Whose body it is. Our own words are put behind their head at once.
+    node: Option<&'a mut Forward>,
     framing: Framing,
     trailers: Trailers,
     unsent: Unsent,
@@ -100,23 +101,33 @@ enum Framing {
     Ended,
 }
 
-impl Answering {
+impl<'a> Answering<'a> {
     /// Prepares `response` for whoever asked. Writes nothing.
-    pub fn new(response: Response, asking: Asking) -> Self {
+    pub fn new(response: Response<'a>, asking: Asking) -> Self {
         let Response { status, mut headers, body } = response;
         let framing = framing(status, &mut headers, &body, asking);
         let after = match framing {
             Framing::UntilClose => After::Close,
-            _ if headers.connection().close() => After::Close,
-            _ => asking.after,
+            Framing::Sized | Framing::Chunked | Framing::Ended if headers.connection().close() => {
+                After::Close
+            }
+            Framing::Sized | Framing::Chunked | Framing::Ended => asking.after,
         };
-        if status != StatusCode::SWITCHING_PROTOCOLS {
-            tell(&mut headers, asking.version, after);
-        }
-        let mut head = Vec::with_capacity(HEAD_GUESS);
+        tell(&mut headers, asking.version, after);
+        let mut head = Buffer::default();
         http1::put_status_line(&mut head, status);
         headers.put(&mut head);
-        Self { body, framing, trailers: asking.trailers, unsent: Unsent::new(head), after }
+        let mut unsent = Unsent::new(head);
+        let (node, framing) = match body {
+            ResponseBody::Node(forward) => (Some(forward), framing),
+            ResponseBody::Own(words) => {
+                if framing != Framing::Ended {
+                    unsent.put_own(words);
+                }
+                (None, Framing::Ended)
+            }
+        };
+        Self { node, framing, trailers: asking.trailers, unsent, after }
     }
 
     /// Writes what there is. `Ready` when all of it is written.
@@ -139,7 +150,7 @@ impl Answering {
                     _ => continue,
                 }
             }
-            let polled = self.unsent.poll_write(cx, &mut client.stream.clone());
+            let polled = self.unsent.poll_write(cx, &client.stream);
             match polled.is_pending() {
                 true => client.write_blocked(worker.now_ms()),
                 false => client.write_moved(worker.now_ms()),
@@ -152,27 +163,31 @@ impl Answering {
 
     /// Takes the next piece of the body, if there is one, and frames it.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Broken> {
-        match self.body.poll_frame(cx) {
+        let Some(node) = &mut self.node else {
+            self.framing = Framing::Ended;
+            return Ok(Poll::Ready(()));
+        };
+        match node.poll_piece(cx) {
             Poll::Pending => return Ok(Poll::Pending),
-            Poll::Ready(Some(Ok(frame))) => self.frame(frame),
-            Poll::Ready(Some(Err(error))) => {
+            Poll::Ready(Ok(Piece::Data(data))) => self.frame(data),
+            Poll::Ready(Ok(Piece::Trailers(trailers))) => self.end(&trailers),
+            Poll::Ready(Ok(Piece::End)) => self.end(&HeaderMap::new()),
+            Poll::Ready(Err(error)) => {
                 tracing::debug!(%error, "an answer broke off");
                 return Err(Broken::Source);
             }
-            Poll::Ready(None) => self.end(&HeaderMap::new()),
         }
         Ok(Poll::Ready(()))
     }
 
-    fn frame(&mut self, frame: Frame<Bytes>) {
-        match frame.into_data() {
-            Ok(data) if data.is_empty() => {}
-            Ok(data) if self.framing == Framing::Chunked => self.unsent.put_chunk(data),
-            Ok(data) => self.unsent.put(data),
-            Err(frame) => self.end(&frame.into_trailers().unwrap_or_default()),
+    fn frame(&mut self, data: Buffer) {
+        match self.framing {
+            Framing::Chunked => self.unsent.put_chunk(data),
+            Framing::Sized | Framing::UntilClose | Framing::Ended => self.unsent.put(data),
         }
         // The end of a chunked body is written behind its last piece, not before it.
-        if self.framing != Framing::Chunked && self.body.is_ended() {
+        let ended = self.node.as_ref().is_none_or(|node| node.is_ended());
+        if self.framing != Framing::Chunked && ended {
             self.framing = Framing::Ended;
         }
     }
@@ -195,14 +210,11 @@ impl Answering {
     }
 }
 
-/// What most response heads fit into.
-const HEAD_GUESS: usize = 1024;
-
 /// Decides how the body's end is found, and says so in the head.
 fn framing(
     status: StatusCode,
     headers: &mut Lines,
-    body: &ResponseBody,
+    body: &ResponseBody<'_>,
     asking: Asking,
 ) -> Framing {
     let bodiless = status.is_informational()
@@ -214,10 +226,9 @@ fn framing(
         }
         return Framing::Ended;
     }
-    if let ResponseBody::Ready(bytes) = body {
-        // Our own words: whatever is asked for, they have a length.
-        let length = bytes.as_ref().map_or(0, Bytes::len);
-        headers.set(Name::ContentLength, length.to_string().as_bytes());
+    if let ResponseBody::Own(words) = body {
+        // Whatever is asked for, they have a length.
+        headers.set(Name::ContentLength, itoa::Buffer::new().format(words.len()).as_bytes());
     }
     match (asking.body, body.left()) {
         (BodyWanted::No, _) => Framing::Ended,
@@ -238,6 +249,6 @@ fn tell(headers: &mut Lines, version: Version, after: After) {
         After::Keep if version == Version::HTTP_10 => {
             headers.set(Name::Connection, b"keep-alive");
         }
-        After::Keep => {}
+        After::Keep | After::Tunnel => {}
     }
 }

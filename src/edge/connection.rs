@@ -5,15 +5,14 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::accept::Slot;
 use super::exchange::{Arrived, End};
 use super::places::{Placed, Places};
-use crate::http1::RequestHead;
-use crate::model::limits::{LINGER_BYTES_MAX, LINGER_TIME};
+use crate::http1::{Buffer, RequestHead};
+use crate::model::limits::{BLOCK_BYTES, LINGER_BYTES_MAX, LINGER_TIME};
 use crate::proxy::{Client, ClientPhase, InboundError, Peer, Worker};
 use crate::upstream::Stream;
 
@@ -115,25 +114,22 @@ impl Session {
         let Some(tunnel) = self.client.take_tunnel() else { return };
         self.client.enter(ClientPhase::Tunnel, self.worker.now_ms());
         // Large, and most connections never come here.
-        Box::pin(tunnel.run(self.client.stream.clone(), &self.client.inbound.take_bytes())).await;
+        Box::pin(tunnel.run(self.client.stream.clone(), self.client.inbound.take_bytes())).await;
     }
 }
 
-const LINGER_SCRATCH_BYTES: usize = 16 * 1024;
-
 /// Reads what the client still sends after our last answer: closing at once would reset the
 /// connection, and the reset could reach the client before the answer does.
-async fn linger(mut stream: Stream) {
+async fn linger(stream: Stream) {
     let drain = async {
         // The client must not wait for more.
-        if stream.shutdown().await.is_err() {
+        if poll_fn(|cx| stream.poll_shutdown(cx)).await.is_err() {
             return;
         }
-        // Not in the future: every connection would carry it all its life.
-        let mut scratch = vec![0; LINGER_SCRATCH_BYTES];
         let mut drained = 0;
         while drained < LINGER_BYTES_MAX {
-            match stream.read(&mut scratch).await {
+            let mut read = Buffer::default();
+            match poll_fn(|cx| stream.poll_read(cx, &mut read, BLOCK_BYTES)).await {
                 Ok(0) | Err(_) => return,
                 Ok(count) => drained += count,
             }

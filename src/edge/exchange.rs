@@ -1,7 +1,7 @@
 //! One request and its answer, on a connection that may carry others.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -12,7 +12,7 @@ use super::answering::{After, Answering, Asking, Broken};
 use crate::http1::{Malformed, RequestHead};
 use crate::model::limits::{DISCARD_BYTES_MAX, HALF_CLOSE_TIME};
 use crate::proxy::{
-    self, Client, ClientPhase, Ending, Left, Response, Undiscarded, Upgrade, Worker,
+    self, Client, ClientPhase, Ending, Forward, Left, Response, Undiscarded, Upgrade, Worker,
 };
 use crate::upstream::Waiting;
 
@@ -56,26 +56,32 @@ struct Exchange {
 impl Exchange {
     /// One request and its answer. `Err` where none can follow it.
     async fn request(&self, head: RequestHead) -> Result<(), End> {
-        let asking = Asking::of(&head);
-        let upgrade = proxy::upgrade_asked(&head.headers);
-        let mut served = proxy::serve(&self.worker, &self.client, head);
-        // Dropping the work cancels the node's request.
-        let response = self.while_there(|cx| Pin::new(&mut served).poll(cx)).await?;
-        drop(served);
-        let upgraded = response.status == StatusCode::SWITCHING_PROTOCOLS;
-        let after = if upgraded {
-            After::Keep
-        } else if self.must_end(&upgrade) {
-            After::Close
-        } else {
-            asking.after
-        };
-        let after = self.answer(response, asking.ending(after)).await?;
-        match after {
-            After::Keep if upgraded => Err(End::Upgraded),
+        match self.respond(head).await? {
             After::Keep => self.discard().await,
             After::Close => Err(End::Said),
+            After::Tunnel => Err(End::Upgraded),
         }
+    }
+
+    /// Gets an answer and writes it. What is left of a request ends here: with its connection to a
+    /// node, where its client has left.
+    async fn respond(&self, head: RequestHead) -> Result<After, End> {
+        let asking = Asking::of(&head);
+        let upgrade = proxy::upgrade_asked(&head.headers);
+        let mut forward = match Forward::begin(&self.worker, &self.client, head) {
+            Ok(forward) => forward,
+            Err(refused) => return self.answer(refused, asking.ending(After::Close)).await,
+        };
+        let response = {
+            let mut answer = pin!(forward.answer());
+            self.while_there(|cx| answer.as_mut().poll(cx)).await?
+        };
+        let after = match response.status {
+            StatusCode::SWITCHING_PROTOCOLS => After::Tunnel,
+            _ if self.must_end(&upgrade) => After::Close,
+            _ => asking.after,
+        };
+        self.answer(response, asking.ending(after)).await
     }
 
     /// Goes on with `work` as long as somebody waits for it. A client that has finished sending may
@@ -125,7 +131,7 @@ impl Exchange {
     }
 
     /// Writes an answer; tells what becomes of the connection.
-    async fn answer(&self, response: Response, asking: Asking) -> Result<After, End> {
+    async fn answer(&self, response: Response<'_>, asking: Asking) -> Result<After, End> {
         let mut answering = Answering::new(response, asking);
         let ending = answering.ending();
         self.client.answer_ends(ending);
@@ -142,7 +148,7 @@ impl Exchange {
         }
     }
 
-    async fn say_last(&self, response: Response) -> End {
+    async fn say_last(&self, response: Response<'_>) -> End {
         match self.answer(response, Asking::unread()).await {
             Ok(_) => End::Said,
             Err(end) => end,

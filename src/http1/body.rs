@@ -1,18 +1,17 @@
 //! A body taken off the bytes that follow a head.
 
-use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 
-use super::chunked::{ChunkedDecoder, take};
-use super::{BodyLength, Malformed};
+use super::chunked::ChunkedDecoder;
+use super::{BodyLength, Buffer, Malformed};
 
 /// What a step brought.
 #[derive(Debug)]
 pub enum Decoded {
     /// A piece of the body, never empty.
-    Data(Bytes),
+    Data(Buffer),
     /// The body's end, with the lines behind it.
-    Trailers(HeaderMap),
+    Trailers(Box<HeaderMap>),
     /// The body's end. Bytes left in the buffer are not its own.
     End,
     /// Nothing yet: more bytes are needed.
@@ -45,11 +44,11 @@ impl BodyDecoder {
         })
     }
 
-    /// Takes the next piece off the front of `buffer`.
+    /// Takes the next piece off the front of `buffer`: as much of the body as is there.
     ///
     /// # Errors
     /// [`Malformed::Chunk`], or of the trailers.
-    pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Decoded, Malformed> {
+    pub fn decode(&mut self, buffer: &mut Buffer) -> Result<Decoded, Malformed> {
         Ok(match &mut self.0 {
             Left::Bytes(0) => Decoded::End,
             Left::Bytes(left) => take(buffer, *left).map_or(Decoded::More, |data| {
@@ -95,6 +94,12 @@ impl BodyDecoder {
     }
 }
 
+/// At most `left` bytes off the front; `None` where there are none.
+fn take(buffer: &mut Buffer, left: u64) -> Option<Buffer> {
+    let here = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+    (here != 0).then(|| buffer.take(here))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,12 +107,12 @@ mod tests {
     #[test]
     fn a_sized_body_ends_at_its_size_whatever_follows() {
         let mut body = BodyDecoder::new(BodyLength::Sized(5));
-        let mut buffer = BytesMut::from("he");
-        assert!(matches!(body.decode(&mut buffer), Ok(Decoded::Data(data)) if data == "he"));
+        let mut buffer = Buffer::from("he");
+        assert!(matches!(body.decode(&mut buffer), Ok(Decoded::Data(data)) if data[..] == *b"he"));
         assert!(matches!(body.decode(&mut buffer), Ok(Decoded::More)));
         assert_eq!(body.closed(), Err(CutShort));
         buffer.extend_from_slice(b"lloHTTP");
-        assert!(matches!(body.decode(&mut buffer), Ok(Decoded::Data(data)) if data == "llo"));
+        assert!(matches!(body.decode(&mut buffer), Ok(Decoded::Data(data)) if data[..] == *b"llo"));
         assert!(body.is_ended());
         assert!(matches!(body.decode(&mut buffer), Ok(Decoded::End)));
         assert_eq!((&buffer[..], body.closed()), (&b"HTTP"[..], Ok(())));
@@ -116,8 +121,8 @@ mod tests {
     #[test]
     fn only_a_body_without_a_length_ends_with_its_connection() {
         let mut open = BodyDecoder::new(BodyLength::UntilClose);
-        let mut buffer = BytesMut::from("all");
-        assert!(matches!(open.decode(&mut buffer), Ok(Decoded::Data(data)) if data == "all"));
+        let mut buffer = Buffer::from("all");
+        assert!(matches!(open.decode(&mut buffer), Ok(Decoded::Data(data)) if data[..] == *b"all"));
         assert!(!open.is_ended());
         assert_eq!(open.closed(), Ok(()));
         assert!(open.is_ended());

@@ -4,27 +4,26 @@
 //! sign; every line ends with CR LF; a chunk's bytes are followed by CR LF and by nothing else
 //! (CVE-2025-55315). Extensions are dropped.
 
-use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 
 use super::head::take_trailers;
 use super::lines::put_line;
-use super::{Decoded, Malformed};
+use super::{Buffer, Decoded, Malformed};
 use crate::model::limits::CHUNK_EXTENSION_BYTES_MAX;
 
 /// Appends the line that comes before a chunk of `bytes`, which is not 0.
-pub fn put_chunk_size(into: &mut Vec<u8>, bytes: usize) {
+pub fn put_chunk_size(into: &mut Buffer, bytes: usize) {
     debug_assert!(bytes != 0, "a chunk of no bytes ends the body");
     let digits = (usize::BITS - bytes.leading_zeros()).div_ceil(4);
     for digit in (0..digits).rev() {
         let value = (bytes >> (4 * digit)) & 0xF;
-        into.extend(b"0123456789abcdef".get(value));
+        into.extend_from_slice(b"0123456789abcdef".get(value..=value).unwrap_or_default());
     }
     into.extend_from_slice(b"\r\n");
 }
 
 /// Appends what ends a chunked body, with its `trailers`.
-pub fn put_last_chunk(into: &mut Vec<u8>, trailers: &HeaderMap) {
+pub fn put_last_chunk(into: &mut Buffer, trailers: &HeaderMap) {
     into.extend_from_slice(b"0\r\n");
     for (name, value) in trailers {
         put_line(into, name.as_str().as_bytes(), value.as_bytes());
@@ -70,53 +69,43 @@ const SIZE: At = At::Size { value: 0, digits: 0 };
 /// As many as the longest size has; more could only be zeros in front.
 const SIZE_DIGITS_MAX: u8 = 16;
 
-/// Chunks smaller than this are put together, up to this.
-const SMALL_CHUNK_BYTES: usize = 4 * 1024;
-
 impl ChunkedDecoder {
     pub(super) const fn new() -> Self {
         Self { at: SIZE, extension_bytes: 0 }
     }
 
-    /// Takes the next piece off `buffer`: a chunk, what is there of it, or several small ones.
-    pub(super) fn decode(&mut self, buffer: &mut BytesMut) -> Result<Decoded, Malformed> {
-        let Some(first) = self.data(buffer)? else {
-            return match self.at {
-                At::End => Ok(Decoded::End),
-                At::Trailers => self.trailers(buffer),
-                _ => Ok(Decoded::More),
-            };
-        };
-        if SMALL_CHUNK_BYTES <= first.len() {
-            return Ok(Decoded::Data(first));
-        }
-        // Each piece costs a write: a body of tiny chunks is put together.
-        let mut gathered = BytesMut::from(&first[..]);
-        while gathered.len() < SMALL_CHUNK_BYTES
-            && let Some(next) = self.data(buffer)?
-        {
-            gathered.extend_from_slice(&next);
-        }
-        Ok(Decoded::Data(gathered.freeze()))
-    }
-
-    /// The next bytes of data; `None` where there are none in `buffer`, or none before the end.
-    fn data(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, Malformed> {
-        loop {
+    /// Takes the next piece off `buffer`: the data of all chunks that are there, put together, for
+    /// each piece costs a write.
+    pub(super) fn decode(&mut self, buffer: &mut Buffer) -> Result<Decoded, Malformed> {
+        let (mut data, mut at) = (0..0, 0);
+        while let Some(&byte) = buffer.get(at) {
             match self.at {
-                At::End | At::Trailers => return Ok(None),
+                At::End | At::Trailers => break,
                 At::Data { left } => {
-                    let Some(data) = take(buffer, left) else { return Ok(None) };
-                    let left = left - data.len() as u64;
+                    let here = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len() - at);
+                    if data.is_empty() {
+                        data = at..at;
+                    }
+                    buffer.move_down(at..at + here, data.end);
+                    data.end += here;
+                    at += here;
+                    let left = left - here as u64;
                     self.at = if left == 0 { At::DataReturn } else { At::Data { left } };
-                    return Ok(Some(data));
                 }
                 _ => {
-                    let Some(&byte) = buffer.first() else { return Ok(None) };
                     self.at = self.step(byte)?;
-                    buffer.advance(1);
+                    at += 1;
                 }
             }
+        }
+        if !data.is_empty() {
+            return Ok(Decoded::Data(buffer.take_within(data, at)));
+        }
+        buffer.advance(at);
+        match self.at {
+            At::End => Ok(Decoded::End),
+            At::Trailers => self.trailers(buffer),
+            _ => Ok(Decoded::More),
         }
     }
 
@@ -163,21 +152,15 @@ impl ChunkedDecoder {
         Ok(())
     }
 
-    fn trailers(&mut self, buffer: &mut BytesMut) -> Result<Decoded, Malformed> {
+    fn trailers(&mut self, buffer: &mut Buffer) -> Result<Decoded, Malformed> {
         let Some(trailers) = take_trailers(buffer)? else { return Ok(Decoded::More) };
         self.at = At::End;
-        Ok(if trailers.is_empty() { Decoded::End } else { Decoded::Trailers(trailers) })
+        Ok(if trailers.is_empty() { Decoded::End } else { Decoded::Trailers(Box::new(trailers)) })
     }
 
     pub(super) fn is_ended(&self) -> bool {
         self.at == At::End
     }
-}
-
-/// At most `left` bytes off the front; `None` where there are none.
-pub(super) fn take(buffer: &mut BytesMut, left: u64) -> Option<Bytes> {
-    let here = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-    (here != 0).then(|| buffer.split_to(here).freeze())
 }
 
 #[cfg(test)]
@@ -192,14 +175,14 @@ mod tests {
     /// What a body is when it comes in these pieces.
     fn decoded(pieces: &[&[u8]]) -> Result<Whole, Malformed> {
         let mut decoder = ChunkedDecoder::new();
-        let mut buffer = BytesMut::new();
+        let mut buffer = Buffer::default();
         let (mut data, mut trailers) = (Vec::new(), None);
         for piece in pieces {
             buffer.extend_from_slice(piece);
             loop {
                 match decoder.decode(&mut buffer)? {
                     Decoded::Data(bytes) => data.extend_from_slice(&bytes),
-                    Decoded::Trailers(lines) => trailers = Some(lines),
+                    Decoded::Trailers(lines) => trailers = Some(*lines),
                     Decoded::More | Decoded::End => break,
                 }
             }
@@ -221,7 +204,7 @@ mod tests {
     #[test]
     fn tiny_chunks_are_put_together() {
         let mut decoder = ChunkedDecoder::new();
-        let mut buffer = BytesMut::from(&b"1\r\na\r\n".repeat(1_000)[..]);
+        let mut buffer = Buffer::from(&b"1\r\na\r\n".repeat(1_000));
         buffer.extend_from_slice(b"0\r\nX: y\r\n\r\n");
         let Ok(Decoded::Data(data)) = decoder.decode(&mut buffer) else { panic!("no data") };
         assert_eq!(data.len(), 1_000);
@@ -275,7 +258,7 @@ mod tests {
             pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 0..6),
             cut in 1_usize..64,
         ) {
-            let mut body = Vec::new();
+            let mut body = Buffer::default();
             for piece in &pieces {
                 put_chunk_size(&mut body, piece.len());
                 body.extend_from_slice(piece);

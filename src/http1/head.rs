@@ -1,11 +1,10 @@
 //! Heads, taken off a buffer and put into one.
 
-use bytes::{Buf, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use super::lines::{Lines, elements};
 use super::scan::{self, Scanned};
-use super::{Malformed, Name, Target};
+use super::{Buffer, Malformed, Name, Target};
 use crate::model::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 
 /// A request's head.
@@ -13,6 +12,8 @@ use crate::model::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 pub struct RequestHead {
     pub method: Method,
     pub target: Target,
+    /// Where the target stands in the text of the lines.
+    written: (u32, u32),
     pub version: Version,
     pub headers: Lines,
 }
@@ -34,6 +35,17 @@ impl ResponseHead {
 }
 
 impl RequestHead {
+    /// The path that is asked for, and its query; `*` for the server as such, a host that stands
+    /// alone.
+    pub fn path(&self) -> &[u8] {
+        match &self.target {
+            Target::Absolute { path, .. } => path,
+            Target::Origin | Target::Asterisk | Target::Authority(_) => {
+                self.headers.part(self.written)
+            }
+        }
+    }
+
     /// Does the client want its connection to be kept? (RFC 9112 section 9.3)
     pub fn keeps_alive(&self) -> bool {
         let options = self.headers.connection();
@@ -60,7 +72,7 @@ fn lists(headers: &Lines, name: Name, option: &[u8]) -> bool {
 ///
 /// # Errors
 /// [`Malformed`]: what is in `buffer`, which keeps it, cannot be trusted.
-pub fn take_request_head(buffer: &mut BytesMut) -> Result<Option<RequestHead>, Malformed> {
+pub fn take_request_head(buffer: &mut Buffer) -> Result<Option<RequestHead>, Malformed> {
     while buffer.starts_with(b"\r\n") {
         buffer.advance(2);
     }
@@ -69,25 +81,25 @@ pub fn take_request_head(buffer: &mut BytesMut) -> Result<Option<RequestHead>, M
         return Ok(None);
     }
     let Some(first) = request_line(buffer)? else { return unfinished(buffer) };
-    let Some((mut headers, end)) = section(buffer, first.end)? else { return unfinished(buffer) };
+    let Some((headers, end)) = section(buffer, first.end)? else { return unfinished(buffer) };
     let method = Method::from_bytes(buffer.get(..first.method_end).unwrap_or_default());
     let method = method.map_err(|_| Malformed::Head("the method"))?;
     let (from, to) = first.target;
-    let other = Target::unless_plain(buffer.get(from..to).unwrap_or_default())?;
-    let head = buffer.split_to(end).freeze();
-    let target = other.unwrap_or_else(|| Target::Origin(head.slice(from..to)));
-    headers.were_in(head);
-    Ok(Some(RequestHead { method, target, version: first.version, headers }))
+    let target = Target::of(buffer.get(from..to).unwrap_or_default())?;
+    #[expect(clippy::cast_possible_truncation, reason = "no head is near 4 GiB")]
+    let written = (from as u32, to as u32);
+    buffer.advance(end);
+    Ok(Some(RequestHead { method, target, written, version: first.version, headers }))
 }
 
 /// Takes a whole response head off the front of `buffer`; `None` while there is more to come.
 ///
 /// # Errors
 /// [`Malformed`]; nothing that follows in `buffer` can be trusted then.
-pub fn take_response_head(buffer: &mut BytesMut) -> Result<Option<ResponseHead>, Malformed> {
+pub fn take_response_head(buffer: &mut Buffer) -> Result<Option<ResponseHead>, Malformed> {
     let Some((version, status, lines)) = status_line(buffer)? else { return unfinished(buffer) };
-    let Some((mut headers, end)) = section(buffer, lines)? else { return unfinished(buffer) };
-    headers.were_in(buffer.split_to(end).freeze());
+    let Some((headers, end)) = section(buffer, lines)? else { return unfinished(buffer) };
+    buffer.advance(end);
     Ok(Some(ResponseHead { version, status, headers }))
 }
 
@@ -95,14 +107,14 @@ pub fn take_response_head(buffer: &mut BytesMut) -> Result<Option<ResponseHead>,
 ///
 /// # Errors
 /// As [`take_response_head`].
-pub(super) fn take_trailers(buffer: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
-    let Some((mut lines, end)) = section(buffer, 0)? else { return unfinished(buffer) };
-    lines.were_in(buffer.split_to(end).freeze());
+pub(super) fn take_trailers(buffer: &mut Buffer) -> Result<Option<HeaderMap>, Malformed> {
+    let Some((lines, end)) = section(buffer, 0)? else { return unfinished(buffer) };
+    buffer.advance(end);
     header_map(&lines).map(Some)
 }
 
 /// A head whose end has not come, and may still come.
-fn unfinished<T>(buffer: &BytesMut) -> Result<Option<T>, Malformed> {
+fn unfinished<T>(buffer: &Buffer) -> Result<Option<T>, Malformed> {
     if HEAD_BYTES_MAX < buffer.len() { Err(Malformed::HeadTooLong) } else { Ok(None) }
 }
 
@@ -172,7 +184,7 @@ fn version(bytes: &[u8], begin: usize) -> Result<Option<(Version, usize)>, Malfo
 
 /// The header lines that begin at `at`, and where they end: behind the first empty line.
 fn section(bytes: &[u8], begin: usize) -> Result<Option<(Lines, usize)>, Malformed> {
-    let (mut lines, mut at) = (Lines::to_read(), begin);
+    let (mut lines, mut at) = (Lines::default(), begin);
     // The empty line, and the first one where there is one.
     let others = if begin == 0 { 1 } else { 2 };
     loop {
@@ -191,7 +203,10 @@ fn section(bytes: &[u8], begin: usize) -> Result<Option<(Lines, usize)>, Malform
             {
                 return Err(Malformed::Head("a header's value"));
             }
-            Scanned::End(end) => return Ok(Some((lines, end))),
+            Scanned::End(end) => {
+                lines.were_in(bytes.get(..at).unwrap_or_default());
+                return Ok(Some((lines, end)));
+            }
             Scanned::More => return Ok(None),
         }
     }
@@ -209,19 +224,19 @@ fn header_map(lines: &Lines) -> Result<HeaderMap, Malformed> {
 }
 
 /// Appends a request's head in HTTP/1.1, with its empty line.
-pub fn put_request_head(into: &mut Vec<u8>, head: &RequestHead) {
+pub fn put_request_head(into: &mut Buffer, head: &RequestHead) {
     into.extend_from_slice(head.method.as_str().as_bytes());
-    into.push(b' ');
-    into.extend_from_slice(head.target.path());
+    into.extend_from_slice(b" ");
+    into.extend_from_slice(head.path());
     into.extend_from_slice(b" HTTP/1.1\r\n");
     head.headers.put(into);
 }
 
 /// Appends a status line in HTTP/1.1, whatever the client speaks (RFC 9110 section 6.2).
-pub fn put_status_line(into: &mut Vec<u8>, status: StatusCode) {
+pub fn put_status_line(into: &mut Buffer, status: StatusCode) {
     into.extend_from_slice(b"HTTP/1.1 ");
     into.extend_from_slice(status.as_str().as_bytes());
-    into.push(b' ');
+    into.extend_from_slice(b" ");
     into.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
     into.extend_from_slice(b"\r\n");
 }
@@ -231,12 +246,12 @@ mod tests {
     use super::*;
 
     fn taken(text: &str) -> Result<Option<ResponseHead>, Malformed> {
-        take_response_head(&mut BytesMut::from(text))
+        take_response_head(&mut Buffer::from(text))
     }
 
     #[test]
     fn a_head_is_taken_whole_and_what_follows_stays() {
-        let mut buffer = BytesMut::from(
+        let mut buffer = Buffer::from(
             "HTTP/1.1 404 Not Found\r\nServer: a\r\nset-cookie: 1\r\nSet-Cookie:2 \r\nX:\r\n\r\nrest",
         );
         let head = take_response_head(&mut buffer).expect("well-formed").expect("whole");
@@ -300,12 +315,12 @@ mod tests {
     #[test]
     fn a_request_is_read_from_its_first_line_to_its_empty_one() {
         let text = "\r\nPOST /a?b HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\n\r\nbody";
-        let mut buffer = BytesMut::from(text);
+        let mut buffer = Buffer::from(text);
         let head = take_request_head(&mut buffer).expect("well-formed").expect("whole");
-        assert_eq!((head.method.as_str(), head.target.path()), ("POST", &b"/a?b"[..]));
+        assert_eq!((head.method.as_str(), head.path()), ("POST", &b"/a?b"[..]));
         assert!(head.keeps_alive() && head.expects_continue());
         assert_eq!(&buffer[..], b"body");
-        assert!(matches!(take_request_head(&mut BytesMut::from("\r\n\r")), Ok(None)));
+        assert!(matches!(take_request_head(&mut Buffer::from("\r\n\r")), Ok(None)));
     }
 
     #[test]
@@ -325,14 +340,14 @@ mod tests {
             "GET /a#b HTTP/1.1\r\n\r\n",
             "PRI * HTTP/2.0\r\n\r\n",
         ] {
-            assert!(take_request_head(&mut BytesMut::from(wrong)).is_err(), "{wrong:?}");
+            assert!(take_request_head(&mut Buffer::from(wrong)).is_err(), "{wrong:?}");
         }
     }
 
     #[test]
     fn an_old_client_keeps_its_connection_only_by_asking() {
         let kept = |text: &str| {
-            let head = take_request_head(&mut BytesMut::from(text));
+            let head = take_request_head(&mut Buffer::from(text));
             head.expect("well-formed").expect("whole").keeps_alive()
         };
         assert!(!kept("GET / HTTP/1.0\r\n\r\n"));
@@ -343,10 +358,10 @@ mod tests {
     #[test]
     fn a_request_head_is_written_as_a_node_reads_it() {
         let text = "GET /a?b=c HTTP/1.0\r\nHost: example.org\r\naccept:*/*\r\n\r\n";
-        let head = take_request_head(&mut BytesMut::from(text)).expect("well-formed");
-        let mut bytes = Vec::new();
+        let head = take_request_head(&mut Buffer::from(text)).expect("well-formed");
+        let mut bytes = Buffer::default();
         put_request_head(&mut bytes, &head.expect("whole"));
-        let text = String::from_utf8(bytes).expect("text");
+        let text = String::from_utf8(bytes.to_vec()).expect("text");
         assert_eq!(text, "GET /a?b=c HTTP/1.1\r\nHost: example.org\r\naccept:*/*\r\n\r\n");
     }
 }

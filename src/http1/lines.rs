@@ -1,20 +1,20 @@
 //! The header lines of a head, as they came: their order, their case, their bytes.
 //!
-//! What was read stays where it was read and is pointed at; what is added stands in a text of its
-//! own behind it. What each line is was told once, when it was read: asking for one compares small
-//! numbers, and most that are asked for are not there, which one look tells.
+//! The head stands in a text of its own, in which each line is pointed at; lines that are added stand
+//! behind it. What each line is was told once, when it was read: asking for one compares small numbers,
+//! and most that are asked for are not there, which one look tells.
 
-use bytes::Bytes;
+use std::cell::RefCell;
 
-use super::ConnectionOptions;
 use super::names::{Kind, Name, Names};
 use super::scan::Found;
+use super::{Buffer, ConnectionOptions};
+use crate::model::limits::{HEAD_BYTES_KEPT, HEADS_KEPT};
 
 /// Header lines. Names are compared without case (RFC 9110 section 5.1).
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub struct Lines {
-    read: Bytes,
-    added: Vec<u8>,
+    text: Vec<u8>,
     lines: Vec<Line>,
     /// The known names that stand in a line.
     present: Names,
@@ -25,73 +25,89 @@ pub struct Lines {
 #[derive(Clone, Copy, Debug)]
 struct Line {
     kind: Kind,
-    text: Text,
     /// Where its name begins and ends, and where its value does.
     name: (u32, u32),
     value: (u32, u32),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Text {
-    Read,
-    Added,
+thread_local! {
+    /// The memory of earlier heads.
+    static SPARE: RefCell<Vec<(Vec<u8>, Vec<Line>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What most heads have.
 const LINES_GUESS: usize = 24;
 
-/// What is added to most, in bytes.
-const ADDED_GUESS: usize = 256;
+/// What most heads take, with what is added to them.
+const TEXT_GUESS: usize = 2048;
+
+impl Default for Lines {
+    /// None, in the memory of an earlier head.
+    fn default() -> Self {
+        let spare = SPARE.with_borrow_mut(Vec::pop);
+        let (text, lines) = spare
+            .unwrap_or_else(|| (Vec::with_capacity(TEXT_GUESS), Vec::with_capacity(LINES_GUESS)));
+        let (present, connection) = (Names::default(), ConnectionOptions::default());
+        Self { text, lines, present, connection }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        let (mut text, mut lines) =
+            (std::mem::take(&mut self.text), std::mem::take(&mut self.lines));
+        if HEAD_BYTES_KEPT < text.capacity() {
+            return;
+        }
+        text.clear();
+        lines.clear();
+        // At the thread's end there is no later head.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < HEADS_KEPT {
+                spare.push((text, lines));
+            }
+        });
+    }
+}
 
 impl Lines {
-    /// None yet; those that are read are parts of what [`Lines::were_in`] gets.
-    pub(super) fn to_read() -> Self {
-        Self { lines: Vec::with_capacity(LINES_GUESS), ..Self::default() }
-    }
-
     pub(super) fn len(&self) -> usize {
         self.lines.len()
     }
 
-    /// Appends a line that was found in `bytes`.
+    /// Appends a line that was found in `bytes`, which [`Lines::were_in`] gets.
     #[inline]
     pub(super) fn found(&mut self, bytes: &[u8], line: &Found) {
         if line.kind == Kind::Known(Name::Connection) {
             let value = bytes.get(line.value.0..line.value.1).unwrap_or_default();
             self.connection = self.connection.and(value);
         }
-        self.push(line.kind, Text::Read, line.name, line.value);
+        self.push(line.kind, line.name, line.value);
     }
 
-    /// The bytes that they were found in.
-    pub(super) fn were_in(&mut self, read: Bytes) {
-        self.read = read;
+    /// The bytes that they were found in, up to the end of the last of them.
+    pub(super) fn were_in(&mut self, head: &[u8]) {
+        self.text.extend_from_slice(head);
     }
 
-    fn push(&mut self, kind: Kind, text: Text, name: (usize, usize), value: (usize, usize)) {
+    fn push(&mut self, kind: Kind, name: (usize, usize), value: (usize, usize)) {
         if let Kind::Known(name) = kind {
             self.present = self.present.and(Names::of(&[name]));
         }
         #[expect(clippy::cast_possible_truncation, reason = "no head is near 4 GiB")]
         let place = |(from, to): (usize, usize)| (from as u32, to as u32);
-        self.lines.push(Line { kind, text, name: place(name), value: place(value) });
+        self.lines.push(Line { kind, name: place(name), value: place(value) });
     }
 
-    fn part(&self, text: Text, (from, to): (u32, u32)) -> &[u8] {
-        let bytes = match text {
-            Text::Read => &self.read[..],
-            Text::Added => &self.added[..],
-        };
-        bytes.get(from as usize..to as usize).unwrap_or_default()
-    }
-
-    fn value_of(&self, line: &Line) -> &[u8] {
-        self.part(line.text, line.value)
+    /// Of what was read: the bytes from one place to another.
+    pub(super) fn part(&self, (from, to): (u32, u32)) -> &[u8] {
+        self.text.get(from as usize..to as usize).unwrap_or_default()
     }
 
     /// Every line, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.lines.iter().map(|line| (self.part(line.text, line.name), self.value_of(line)))
+        self.lines.iter().map(|line| (self.part(line.name), self.part(line.value)))
     }
 
     /// The values of the lines of this name, in order.
@@ -99,7 +115,7 @@ impl Lines {
     pub fn get_all(&self, name: Name) -> impl Iterator<Item = &[u8]> {
         let lines = if self.contains(name) { self.lines.as_slice() } else { &[] };
         let of_name = lines.iter().filter(move |line| line.kind == Kind::Known(name));
-        of_name.map(|line| self.value_of(line))
+        of_name.map(|line| self.part(line.value))
     }
 
     /// The first value of this name.
@@ -135,35 +151,32 @@ impl Lines {
 
     fn add_as(&mut self, kind: Kind, name: &[u8], value: &[u8]) {
         debug_assert!(!value.iter().any(|b| b"\r\n\0".contains(b)), "it would be two lines");
-        self.added.reserve(ADDED_GUESS);
-        let begin = self.added.len();
-        put_line(&mut self.added, name, value);
-        let end = self.added.len() - b"\r\n".len();
+        let begin = self.text.len();
+        self.text.extend_from_slice(name);
+        self.text.extend_from_slice(b": ");
+        self.text.extend_from_slice(value);
+        self.added(kind, begin, (name.len(), value.len()));
         if kind == Kind::Known(Name::Connection) {
             self.connection = self.connection.and(value);
         }
-        self.push(kind, Text::Added, (begin, begin + name.len()), (end - value.len(), end));
+    }
+
+    /// A name and a value of these lengths were written at `begin`.
+    fn added(&mut self, kind: Kind, begin: usize, (name, value): (usize, usize)) {
+        let end = self.text.len();
+        self.text.extend_from_slice(b"\r\n");
+        self.push(kind, (begin, begin + name), (end - value, end));
     }
 
     /// Appends a line with the value of another one that is there.
     pub fn add_same(&mut self, name: Name, as_of: Name) {
         let line = self.lines.iter().find(|line| line.kind == Kind::Known(as_of));
-        let Some(&Line { text, value: (from, to), .. }) = line else { return };
-        let begin = self.added.len();
-        self.added.extend_from_slice(name.text().as_bytes());
-        self.added.extend_from_slice(b": ");
-        let value = from as usize..to as usize;
-        match text {
-            Text::Read => {
-                self.added.extend_from_slice(self.read.get(value).unwrap_or_default());
-            }
-            Text::Added => self.added.extend_from_within(value),
-        }
-        let end = self.added.len();
-        self.added.extend_from_slice(b"\r\n");
-        let value = end - (to - from) as usize;
-        let name_end = begin + name.text().len();
-        self.push(Kind::Known(name), Text::Added, (begin, name_end), (value, end));
+        let Some(&Line { value: (from, to), .. }) = line else { return };
+        let (begin, text) = (self.text.len(), name.text().as_bytes());
+        self.text.extend_from_slice(text);
+        self.text.extend_from_slice(b": ");
+        self.text.extend_from_within(from as usize..to as usize);
+        self.added(Kind::Known(name), begin, (text.len(), (to - from) as usize));
     }
 
     /// Makes this the only line of its name.
@@ -181,14 +194,10 @@ impl Lines {
     /// Keeps the lines that `keeps` takes, by what they are and by their names.
     #[inline]
     pub fn retain(&mut self, keeps: impl Fn(Kind, &[u8]) -> bool) {
-        let Self { read, added, lines, present, connection } = self;
+        let Self { text, lines, present, connection } = self;
         *present = Names::default();
         lines.retain(|line| {
-            let bytes = match line.text {
-                Text::Read => &read[..],
-                Text::Added => &added[..],
-            };
-            let name = bytes.get(line.name.0 as usize..line.name.1 as usize).unwrap_or_default();
+            let name = text.get(line.name.0 as usize..line.name.1 as usize).unwrap_or_default();
             let kept = keeps(line.kind, name);
             if let (true, Kind::Known(name)) = (kept, line.kind) {
                 *present = present.and(Names::of(&[name]));
@@ -201,20 +210,18 @@ impl Lines {
         }
     }
 
-    /// Appends them, and the empty line that ends them. Lines that stood side by side are copied
+    /// Appends them, and the empty line that ends them. Lines that stand side by side are copied
     /// together.
-    pub fn put(&self, into: &mut Vec<u8>) {
-        let mut run: Option<(Text, u32, u32)> = None;
+    pub fn put(&self, into: &mut Buffer) {
+        let mut run: Option<(u32, u32)> = None;
         for line in &self.lines {
             let (begin, end) = (line.name.0, line.value.1);
             run = match run {
                 // Between them there is the line's end and nothing else.
-                Some((text, from, to)) if text == line.text && to + 2 == begin => {
-                    Some((text, from, end))
-                }
+                Some((from, to)) if to + 2 == begin => Some((from, end)),
                 before => {
                     self.put_run(into, before);
-                    Some((line.text, begin, end))
+                    Some((begin, end))
                 }
             };
         }
@@ -222,17 +229,16 @@ impl Lines {
         into.extend_from_slice(b"\r\n");
     }
 
-    fn put_run(&self, into: &mut Vec<u8>, run: Option<(Text, u32, u32)>) {
-        if let Some((text, from, to)) = run {
-            into.extend_from_slice(self.part(text, (from, to)));
+    fn put_run(&self, into: &mut Buffer, run: Option<(u32, u32)>) {
+        if let Some(run) = run {
+            into.extend_from_slice(self.part(run));
             into.extend_from_slice(b"\r\n");
         }
     }
 }
 
 /// Appends one header line.
-pub fn put_line(into: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    into.reserve(name.len() + value.len() + 4);
+pub fn put_line(into: &mut Buffer, name: &[u8], value: &[u8]) {
     into.extend_from_slice(name);
     into.extend_from_slice(b": ");
     into.extend_from_slice(value);
@@ -253,19 +259,19 @@ mod tests {
     use crate::http1::scan::{self, Scanned};
 
     fn lines(text: &'static str) -> Lines {
-        let (mut lines, mut at) = (Lines::to_read(), 0);
+        let (mut lines, mut at) = (Lines::default(), 0);
         while let Scanned::Line(found) = scan::line(text.as_bytes(), at).expect("well-formed") {
             lines.found(text.as_bytes(), &found);
             at = found.end;
         }
-        lines.were_in(Bytes::from_static(text.as_bytes()));
+        lines.were_in(&text.as_bytes()[..at]);
         lines
     }
 
     fn text(lines: &Lines) -> String {
-        let mut bytes = Vec::new();
+        let mut bytes = Buffer::default();
         lines.put(&mut bytes);
-        String::from_utf8(bytes).expect("text")
+        String::from_utf8(bytes.to_vec()).expect("text")
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! holds the connection closes it.
 
 mod body;
+mod buffer;
 mod chunked;
 mod connection;
 mod framing;
@@ -14,6 +15,7 @@ mod scan;
 mod target;
 
 pub use body::{BodyDecoder, CutShort, Decoded};
+pub use buffer::Buffer;
 pub use chunked::{put_chunk_size, put_last_chunk};
 pub use connection::ConnectionOptions;
 pub use framing::{BodyLength, of_request, of_response};

@@ -9,8 +9,8 @@ use super::Malformed;
 /// A request's target, well-formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// A path that begins with `/`, and its query.
-    Origin(Bytes),
+    /// A path that begins with `/`, and its query: as it stands in the head.
+    Origin,
     /// `*`: the server as such.
     Asterisk,
     /// A whole URL: whose host outranks the line of that name, and its path, as above.
@@ -20,22 +20,18 @@ pub enum Target {
 }
 
 impl Target {
-    /// The path and its query; `*` for the server as such, a host that stands alone.
-    pub fn path(&self) -> &[u8] {
-        match self {
-            Self::Origin(path) | Self::Absolute { path, .. } | Self::Authority(path) => path,
-            Self::Asterisk => b"*",
-        }
-    }
-
-    /// Of the bytes between two spaces: `None` for a plain path, which can stay where it stands.
+    /// Of the bytes between two spaces.
     ///
     /// # Errors
     /// [`Malformed::Head`]: it is no target, or one that would be read in two ways.
-    pub(super) fn unless_plain(text: &[u8]) -> Result<Option<Self>, Malformed> {
+    pub(super) fn of(text: &[u8]) -> Result<Self, Malformed> {
         if text.first() == Some(&b'/') && text.len() == plain_length(text) {
-            return Ok(None);
+            return Ok(Self::Origin);
         }
+        Self::of_uri(text)
+    }
+
+    fn of_uri(text: &[u8]) -> Result<Self, Malformed> {
         let wrong = Malformed::Head("the target");
         if memchr::memchr(b'#', text).is_some() {
             // RFC 9112 section 3.2 has no fragment; some cut it off, some do not.
@@ -50,13 +46,13 @@ impl Target {
         let authority =
             |authority: &Authority| Bytes::copy_from_slice(authority.as_str().as_bytes());
         match (uri.scheme_str(), uri.authority()) {
-            (None, None) if text == b"*" => Ok(Some(Self::Asterisk)),
-            (None, None) if text.first() == Some(&b'/') => Ok(Some(Self::Origin(path()))),
+            (None, None) if text == b"*" => Ok(Self::Asterisk),
+            (None, None) if path().as_ref() == text => Ok(Self::Origin),
             (None, Some(alone)) if text == alone.as_str().as_bytes() => {
-                Ok(Some(Self::Authority(authority(alone))))
+                Ok(Self::Authority(authority(alone)))
             }
             (Some("http" | "https"), Some(host)) => {
-                Ok(Some(Self::Absolute { authority: authority(host), path: path() }))
+                Ok(Self::Absolute { authority: authority(host), path: path() })
             }
             // Of another protocol, for one.
             (None | Some(_), _) => Err(wrong),
@@ -93,8 +89,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Target, Malformed> {
-        let plain = || Target::Origin(Bytes::copy_from_slice(text.as_bytes()));
-        Target::unless_plain(text.as_bytes()).map(|other| other.unwrap_or_else(plain))
+        Target::of(text.as_bytes())
     }
 
     #[test]
@@ -102,8 +97,8 @@ mod tests {
         let path = |text: &'static str| Bytes::from_static(text.as_bytes());
         let url = |authority, at| Target::Absolute { authority: path(authority), path: path(at) };
         for (text, target) in [
-            ("/a?b=c", Target::Origin(path("/a?b=c"))),
-            ("/a{b}\"\u{e4}", Target::Origin(path("/a{b}\"\u{e4}"))),
+            ("/a?b=c", Target::Origin),
+            ("/a{b}\"\u{e4}", Target::Origin),
             ("*", Target::Asterisk),
             ("http://example.org:81/a?b", url("example.org:81", "/a?b")),
             ("https://example.org", url("example.org", "/")),
@@ -130,10 +125,8 @@ mod tests {
     proptest! {
         #[test]
         fn the_quick_look_and_the_whole_one_agree(text in "/[!-~]{0,12}") {
-            if Target::unless_plain(text.as_bytes()) == Ok(None) {
-                let uri: Uri = text.parse().expect("plain");
-                prop_assert_eq!(uri.path_and_query().map(|path| path.as_str()), Some(&text[..]));
-                prop_assert!(uri.authority().is_none());
+            if text.len() == plain_length(text.as_bytes()) {
+                prop_assert_eq!(Target::of_uri(text.as_bytes()), Ok(Target::Origin));
             }
         }
     }

@@ -33,8 +33,15 @@ pub const HEADERS_MAX: usize = 100;
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Free places for requests that a worker keeps, for the next ones; each is about as large as a head.
 pub const PLACES_KEPT: usize = 256;
-/// Bytes of a request's body that are read at once.
-pub const BODY_READ_BYTES: usize = 64 * 1024;
+/// Bytes that are read at once, and of a block of memory that a worker's connections use in turn. What
+/// is read of a body and not yet taken by the other side is never longer.
+pub const BLOCK_BYTES: usize = 256 * 1024;
+/// Free blocks that a worker keeps, for the next bytes.
+pub const BLOCKS_KEPT: usize = 8;
+/// Free memory for heads that a worker keeps, for the next ones ...
+pub const HEADS_KEPT: usize = 16;
+/// ... where it is not larger than this.
+pub const HEAD_BYTES_KEPT: usize = 8 * 1024;
 /// Of a body that came too late to matter (its request was answered without it), this much is read
 /// to keep the connection.
 pub const DISCARD_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -55,10 +62,6 @@ pub const REQUEST_ID_BYTES_MAX: usize = 128;
 pub const POOL_IDLE_PER_NODE_MAX: usize = 64;
 /// Node.js closes an idle connection at 5 s; ours are gone before it does.
 pub const POOL_IDLE_TIME: Duration = Duration::from_secs(3);
-/// Bytes of a node's answer that are read at once, at first ...
-pub const ANSWER_READ_BYTES: usize = 16 * 1024;
-/// ... and while it comes faster than that. One request holds at most this much of an answer.
-pub const ANSWER_READ_BYTES_MAX: usize = 128 * 1024;
 /// Passive ejection: failures in a row (connect, reset, time-out before the head) ...
 pub const EJECT_AFTER_FAILURES: u32 = 5;
 /// ... the first time for this long, then doubling ...
@@ -216,9 +219,6 @@ pub const ADMIN_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 pub const ADMIN_HEAD_BYTES_MAX: usize = 16 * 1024;
 
 // --- tunnels -------------------------------------------------------------------------------------
-
-/// One per worker thread, shared by all its tunnels.
-pub const TUNNEL_SCRATCH_BYTES: usize = 64 * 1024;
 
 // --- the edge ------------------------------------------------------------------------------------
 

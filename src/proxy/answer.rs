@@ -2,73 +2,78 @@
 
 use std::rc::Rc;
 
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, Version};
 
-use super::body::{NodeBody, RequestBody, Response, ResponseBody};
+use super::attempt::Attempt;
+use super::body::{Response, ResponseBody};
 use super::client::{BodyFault, Client, Patience};
 use super::decide::{self, Refusal};
-use super::forward::{Answer, Forward, ForwardError};
+use super::forward::{Forward, ForwardError};
 use super::headers;
 use super::journey::Journey;
 use super::tunnel::{Kind, Tunnel};
 use super::worker::Worker;
-use crate::http1::{self, Lines, Malformed, Name};
+use crate::http1::{self, Buffer, Lines, Malformed, Name, ResponseHead};
 use crate::notice::{self, Answer as OwnAnswer, Side};
 use crate::routing::NodeIndex;
-use crate::upstream::{Exchange, Request, SentInformational};
+use crate::upstream::SentInformational;
 
 impl Forward {
     /// Passes a node's answer on.
-    #[expect(clippy::boxed_local, reason = "it comes boxed: to unbox it for the call is a copy")]
-    pub(super) fn answer(self: Box<Self>, answer: Box<Answer>) -> Response {
-        let node = answer.attempt.node();
-        let Self { worker, client, mut journey, .. } = *self;
-        let Answer { exchange: Exchange { mut head, rest }, attempt } = *answer;
-        headers::towards_client(&mut head.headers, &journey.id);
-        journey.answered(head.status, Some(node));
+    pub(super) fn passed(&mut self, mut head: ResponseHead, attempt: Attempt) -> Response<'_> {
+        headers::towards_client(&mut head.headers, self.journey.id.as_bytes());
+        self.journey.answered(head.status, Some(attempt.node()));
         if headers::is_event_stream(&head.headers) {
-            client.has_patience(Patience::Endless);
+            self.client.has_patience(Patience::Endless);
         }
-        let body = NodeBody::new(rest, attempt, journey, worker, client);
-        let body = ResponseBody::Node(Box::new(body));
-        Response { status: head.status, headers: head.headers, body }
+        self.attempt = Some(attempt);
+        self.settle_if_complete();
+        Response { status: head.status, headers: head.headers, body: ResponseBody::Node(self) }
     }
 
     /// The node agreed to an upgrade. Only now is there a tunnel, and only if the table still
-    /// allows it: from that look to the tunnel's count there is no await. `Err` is a handshake
-    /// that has to be tried again: its node was removed while it agreed.
-    pub(super) fn upgrade(self: Box<Self>, answer: Box<Answer>) -> Result<Response, Again> {
-        let Answer { exchange, attempt } = *answer;
+    /// allows it: from that look to the tunnel's count there is no await. `None`: the handshake has
+    /// to be tried again, because its node was removed while it agreed.
+    pub(super) fn upgrade(
+        &mut self,
+        mut head: ResponseHead,
+        attempt: &Attempt,
+    ) -> Option<Response<'static>> {
         let node = attempt.node();
-        if !self.asked.upgrade.is_granted_by(&exchange.head.headers) {
-            return Ok(self.failed(&ForwardError::BadAnswer, Some(node)));
+        let exchange = self.exchange.take()?;
+        if !self.asked.upgrade.is_granted_by(&head.headers) {
+            return Some(self.failed(&ForwardError::BadAnswer, Some(node)));
         }
-        let Exchange { mut head, rest } = exchange;
-        let (stream, early, handshake) = rest.into_upgraded();
+        let (stream, early) = exchange.into_upgraded();
         if attempt.state.was_cut().is_some() || !self.worker.allows(node) {
             attempt.completed();
-            return Err((self, handshake));
+            return None;
         }
-        let Self { worker, client, asked, mut journey } = *self;
-        headers::upgraded(&mut head.headers, &asked.upgrade, &journey.id);
-        journey.answered(head.status, Some(node));
+        headers::upgraded(&mut head.headers, &self.asked.upgrade, self.journey.id.as_bytes());
+        self.journey.answered(head.status, Some(node));
         attempt.completed();
-        let kind = if asked.upgrade.is_websocket() { Kind::WebSocket } else { Kind::Raw };
-        let tunnel =
-            Tunnel::new(worker, journey, kind, client.stream.clone(), (node, stream, early));
-        client.leave_tunnel(tunnel);
-        let body = ResponseBody::Ready(None);
-        Ok(Response { status: head.status, headers: head.headers, body })
+        let kind = if self.asked.upgrade.is_websocket() { Kind::WebSocket } else { Kind::Raw };
+        let (worker, journey) = (self.worker.clone(), self.journey.hand_over());
+        let client = self.client.stream.clone();
+        self.client.leave_tunnel(Tunnel::new(
+            worker,
+            Box::new(journey),
+            kind,
+            client,
+            (node, stream, early),
+        ));
+        let body = ResponseBody::Own(Bytes::new());
+        Some(Response { status: head.status, headers: head.headers, body })
     }
 
     /// An answer of our own to a request that got none.
-    #[expect(clippy::boxed_local, reason = "it comes boxed: to unbox it for the call is a copy")]
     pub(super) fn failed(
-        self: Box<Self>,
+        &mut self,
         error: &ForwardError,
         node: Option<NodeIndex>,
-    ) -> Response {
-        let Self { worker, client, mut journey, .. } = *self;
+    ) -> Response<'static> {
+        let (worker, journey) = (&self.worker, &mut self.journey);
         let own = match error {
             // Nothing was written anywhere: to the client there just is no node.
             ForwardError::NoNode(_) | ForwardError::Connect | ForwardError::Cut => {
@@ -88,19 +93,16 @@ impl Forward {
                 Own::Error(StatusCode::BAD_REQUEST, Side::Client)
             }
         };
-        let mut response = own.response(&worker, &journey);
+        let mut response = own.response(worker, journey);
         if matches!(error, ForwardError::Body(_)) {
             // What is left of it, if anything, is no beginning of another request.
             response.headers.set(Name::Connection, b"close");
         }
         journey.own_answer(&response, node);
-        client.request_ended(worker.now_ms());
+        self.client.request_ended(worker.now_ms());
         response
     }
 }
-
-/// A request that goes round once more.
-pub(super) type Again = (Box<Forward>, Box<Request<RequestBody>>);
 
 /// The gateway's own words.
 #[derive(Clone, Copy, Debug)]
@@ -110,14 +112,14 @@ enum Own {
 }
 
 impl Own {
-    fn response(self, worker: &Worker, journey: &Journey) -> Response {
+    fn response(self, worker: &Worker, journey: &Journey) -> Response<'static> {
         match self {
             Self::Notice(why) => {
                 own_response(worker.notice.answer(why, journey.class()), journey, &worker.date())
             }
             Self::Error(status, side) => {
                 worker.metrics.own_error(status.as_u16());
-                let id = journey.id.to_str().ok();
+                let id = journey.id.text();
                 own_response(
                     &notice::own_error(status, side, journey.class(), id),
                     journey,
@@ -128,14 +130,14 @@ impl Own {
     }
 }
 
-fn own_response(answer: &OwnAnswer, journey: &Journey, date: &HeaderValue) -> Response {
+fn own_response(answer: &OwnAnswer, journey: &Journey, date: &HeaderValue) -> Response<'static> {
     let mut headers = Lines::default();
     for (name, value) in &answer.headers {
         headers.add_line(name.as_str().as_bytes(), value.as_bytes());
     }
     headers.add(Name::XRequestId, journey.id.as_bytes());
     headers.add(Name::Date, date.as_bytes());
-    let body = ResponseBody::Ready(Some(answer.body.clone()));
+    let body = ResponseBody::Own(answer.body.clone());
     Response { status: answer.status, headers, body }
 }
 
@@ -143,9 +145,9 @@ fn own_response(answer: &OwnAnswer, journey: &Journey, date: &HeaderValue) -> Re
 pub(super) fn refused(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
-    mut journey: Box<Journey>,
+    mut journey: Journey,
     refusal: Refusal,
-) -> Response {
+) -> Response<'static> {
     tracing::debug!(%refusal, client = %client.address, "refused");
     let own = Own::Error(refusal.status(), Side::Client);
     let mut response = own.response(worker, &journey);
@@ -157,9 +159,13 @@ pub(super) fn refused(
 }
 
 /// Bytes that are no request: answered, counted and logged like one that is refused.
-pub fn malformed(worker: &Rc<Worker>, client: &Rc<Client>, malformed: Malformed) -> Response {
+pub fn malformed(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    malformed: Malformed,
+) -> Response<'static> {
     client.request_began(worker.now_ms());
-    let mut journey = Box::new(Journey::unread(worker, client));
+    let mut journey = Journey::begin(worker, client, None);
     if let Some(target) = client.inbound.rest_of_target() {
         journey.is(decide::class_of_target(&target, &worker.settings));
     }
@@ -177,7 +183,7 @@ pub(super) fn pass_hint(
     if !hint || version != Version::HTTP_11 || client.is_write_blocked() {
         return;
     }
-    let mut head = Vec::new();
+    let mut head = Buffer::default();
     http1::put_status_line(&mut head, status);
     headers::hint(&mut headers);
     headers.put(&mut head);

@@ -3,28 +3,24 @@
 //! The loop below is the whole policy of retries: nothing was written -> another node, always;
 //! something was written -> again only where nothing can run twice, and only within the budget.
 
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
 use http::StatusCode;
 
 use super::answer;
 use super::attempt::{Attempt, CutCause};
-use super::body::{ClientBody, RequestBody, Response};
+use super::body::{ClientBody, Response};
 use super::client::{BodyFault, Client, Patience};
 use super::decide::{self, Asked};
 use super::headers::{self, Upgrade};
 use super::journey::Journey;
 use super::worker::Worker;
 use crate::failpoint;
-use crate::http1::{BodyLength, Name, RequestHead};
+use crate::http1::{BodyLength, Name, RequestHead, ResponseHead};
 use crate::nocobase::{Replay, RequestClass};
 use crate::routing::{NoNode, NodeIndex, Tried};
-use crate::upstream::{
-    self, ConnectError, Exchange, ExchangeError, NodeConnection, Request, SendError, Written,
-    connect,
-};
+use crate::upstream::{ConnectError, Exchange, ExchangeError, NodeConnection, Written, connect};
 
 /// Why a request got no answer of a node.
 #[derive(Debug, thiserror::Error)]
@@ -48,81 +44,20 @@ pub(super) enum ForwardError {
     Body(BodyFault),
 }
 
-/// Answers one request: with a node's answer, the notice, or words of our own.
-pub fn serve(worker: &Rc<Worker>, client: &Rc<Client>, head: RequestHead) -> Served {
-    client.request_began(worker.now_ms());
-    worker.retries.borrow_mut().request();
-    let mut journey = Box::new(Journey::begin(worker, client, &head));
-    let asked = match decide::look(&head, &worker.settings) {
-        Ok(asked) => asked,
-        Err(refusal) => {
-            journey.is(decide::class(&head, &worker.settings));
-            return Served::Now(Some(answer::refused(worker, client, journey, refusal)));
-        }
-    };
-    journey.is(asked.facts.class);
-    if asked.facts.class == RequestClass::EventStream {
-        client.has_patience(Patience::Endless);
-    }
-    client.inbound.begin_body(asked.body, &head);
-    let request = outgoing(worker, client, &journey, &asked, head);
-    let (worker, client) = (worker.clone(), client.clone());
-    let forward = Box::new(Forward { worker, client, asked, journey });
-    Served::Later(Box::pin(forward.run(Box::new(request))))
-}
-
-/// An answer, or the work towards one. It cannot fail, only answer with an error.
-pub enum Served {
-    Now(Option<Response>),
-    Later(Pin<Box<dyn Future<Output = Response>>>),
-}
-
-impl Future for Served {
-    type Output = Response;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut() {
-            Self::Now(response) => response.take().map_or(Poll::Pending, Poll::Ready),
-            Self::Later(work) => work.as_mut().poll(cx),
-        }
-    }
-}
-
-/// The request as a node gets it.
-fn outgoing(
-    worker: &Rc<Worker>,
-    client: &Rc<Client>,
-    journey: &Journey,
-    asked: &Asked,
-    mut head: RequestHead,
-) -> Request<RequestBody> {
-    let headers = &mut head.headers;
-    // First of all: Host, and what is derived from it, is that of the target.
-    headers::host_of_target(&head.target, headers);
-    headers::towards_node(headers, client, &worker.settings, &journey.id);
-    headers::upgrading(headers, &asked.upgrade);
-    // HTTP/1.0 need not name a host; HTTP/1.1, in which the node is asked, must (RFC 9112 3.2).
-    if !headers.contains(Name::Host) {
-        headers.add(Name::Host, b"");
-    }
-    let body = match asked.body {
-        BodyLength::None => RequestBody::Empty,
-        BodyLength::Sized(_) | BodyLength::Chunked | BodyLength::UntilClose => {
-            RequestBody::Client(ClientBody::new(client, worker))
-        }
-    };
-    if asked.body == BodyLength::Chunked {
-        headers.add(Name::TransferEncoding, b"chunked");
-    }
-    Request { head, length: asked.body, body }
-}
-
-/// One request on its way, over as many attempts as it takes.
-pub(super) struct Forward {
-    pub worker: Rc<Worker>,
-    pub client: Rc<Client>,
-    pub asked: Asked,
-    pub journey: Box<Journey>,
+/// One request on its way, over as many attempts as it takes, and the way back of its answer.
+#[derive(Debug)]
+pub struct Forward {
+    /// With the node that is asked, until its answer has come whole. Goes first: with it, its
+    /// connection closes.
+    pub(super) exchange: Option<Exchange>,
+    /// That which brought the answer.
+    pub(super) attempt: Option<Attempt>,
+    pub(super) journey: Journey,
+    pub(super) worker: Rc<Worker>,
+    pub(super) client: Rc<Client>,
+    pub(super) asked: Asked,
+    /// As a node gets it.
+    request: RequestHead,
 }
 
 /// What the attempts so far have come to.
@@ -143,27 +78,74 @@ enum PoolUse {
     Avoided,
 }
 
+/// Where an attempt's connection is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    Pool,
+    New,
+}
+
 /// What one attempt came to.
 enum Outcome {
-    Answer(Box<Answer>),
+    Answer(ResponseHead, Attempt),
     /// Try again, on a node that is not in the list of those tried.
-    Again(Box<Request<RequestBody>>),
+    Again,
     Failed(ForwardError, Option<NodeIndex>),
 }
 
-pub(super) struct Answer {
-    pub exchange: Exchange<RequestBody>,
-    pub attempt: Attempt,
-}
-
-impl Answer {
-    fn is_upgrade(&self) -> bool {
-        self.exchange.head.status == StatusCode::SWITCHING_PROTOCOLS
-    }
-}
-
 impl Forward {
-    async fn run(mut self: Box<Self>, mut request: Box<Request<RequestBody>>) -> Response {
+    /// Begins with a request that a client sent; nothing of it goes to a node yet. `Err` is the answer
+    /// to one that no node should see.
+    pub fn begin(
+        worker: &Rc<Worker>,
+        client: &Rc<Client>,
+        head: RequestHead,
+    ) -> Result<Self, Response<'static>> {
+        client.request_began(worker.now_ms());
+        worker.retries.borrow_mut().request();
+        let mut journey = Journey::begin(worker, client, Some(&head));
+        let asked = match decide::look(&head, &worker.settings) {
+            Ok(asked) => asked,
+            Err(refusal) => {
+                journey.is(decide::class(&head, &worker.settings));
+                return Err(answer::refused(worker, client, journey, refusal));
+            }
+        };
+        journey.is(asked.facts.class);
+        if asked.facts.class == RequestClass::EventStream {
+            client.has_patience(Patience::Endless);
+        }
+        client.inbound.begin_body(asked.body, &head);
+        let (worker, client) = (worker.clone(), client.clone());
+        let mut forward =
+            Self { exchange: None, attempt: None, journey, worker, client, asked, request: head };
+        forward.address();
+        Ok(forward)
+    }
+
+    /// Makes the client's head into the one that a node gets.
+    fn address(&mut self) {
+        let headers = &mut self.request.headers;
+        // First of all: Host, and what is derived from it, is that of the target.
+        headers::host_of_target(&self.request.target, headers);
+        let id = self.journey.id.as_bytes();
+        headers::towards_node(headers, &self.client, &self.worker.settings, id);
+        headers::upgrading(headers, &self.asked.upgrade);
+        // HTTP/1.0 need not name a host; HTTP/1.1, in which the node is asked, must (RFC 9112 3.2).
+        if !headers.contains(Name::Host) {
+            headers.add(Name::Host, b"");
+        }
+        if self.asked.body == BodyLength::Chunked {
+            headers.add(Name::TransferEncoding, b"chunked");
+        }
+    }
+
+    /// Gets an answer: a node's, the notice, or words of our own. It cannot fail, only answer with an
+    /// error.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the attempt; with `self` its connection closes.
+    pub async fn answer(&mut self) -> Response<'_> {
         let mut trail = Trail::default();
         loop {
             failpoint::pause("forward.pick").await;
@@ -174,32 +156,30 @@ impl Forward {
                     return self.failed(&error, None);
                 }
             };
-            match self.attempt(attempt, request, &mut trail).await {
-                Outcome::Again(again) => request = again,
+            match self.attempt(attempt, &mut trail).await {
+                Outcome::Again => {}
                 Outcome::Failed(error, node) => return self.failed(&error, node),
-                Outcome::Answer(answer) if answer.is_upgrade() => match self.upgrade(answer) {
-                    Ok(response) => return response,
-                    Err(again) => (self, request) = again,
+                Outcome::Answer(head, attempt) => match head.status {
+                    StatusCode::SWITCHING_PROTOCOLS => {
+                        if let Some(response) = self.upgrade(head, &attempt) {
+                            return response;
+                        }
+                    }
+                    _ => return self.passed(head, attempt),
                 },
-                Outcome::Answer(answer) => return self.answer(answer),
             }
         }
     }
 
     /// One node, one connection, one exchange up to the response head.
-    async fn attempt(
-        &mut self,
-        attempt: Attempt,
-        request: Box<Request<RequestBody>>,
-        trail: &mut Trail,
-    ) -> Outcome {
+    async fn attempt(&mut self, attempt: Attempt, trail: &mut Trail) -> Outcome {
         let node = attempt.node();
         failpoint::pause("forward.connect").await;
         let idle = match trail.pool {
             PoolUse::Allowed => self.pooled(node),
             PoolUse::Avoided => None,
         };
-        let pooled = idle.is_some();
+        let from = if idle.is_some() { From::Pool } else { From::New };
         let connection = match idle {
             Some(connection) => Ok(connection),
             // Rare, and large: it does not make every request's future large.
@@ -212,83 +192,92 @@ impl Forward {
                 trail.last = Some(ForwardError::Connect);
                 self.worker.metrics.connect_failed(node);
                 self.node_failed(node);
-                return self.elsewhere(ForwardError::Connect, request, trail, node);
+                return self.elsewhere(ForwardError::Connect, trail, node);
             }
         };
         failpoint::pause("forward.send").await;
         // The table may have changed while we waited. From this look to the write there is no
-        // await: the first poll of `send` writes.
+        // await: the first poll of the exchange writes.
         if attempt.state.was_cut().is_some() || !self.worker.allows(node) {
-            return Outcome::Again(request);
+            return Outcome::Again;
         }
         attempt.writes(connection.stream(), &self.client, self.asked.facts.guard);
         self.journey.is_at(node);
-        let (client, version) = (self.client.clone(), self.asked.version);
-        let hint = move |head| answer::pass_hint(&client, version, head);
-        match upstream::send(connection, request, hint).await {
-            Ok(exchange) => {
+        let (client, version) = (&self.client, self.asked.version);
+        let mut body = ClientBody { client, worker: &self.worker };
+        let mut hint = |head| answer::pass_hint(client, version, head);
+        let exchange = Exchange::new(connection, &self.request, self.asked.body);
+        let exchange = self.exchange.insert(exchange);
+        match poll_fn(|cx| exchange.poll_head(cx, &mut body, &mut hint)).await {
+            Ok(head) => {
                 self.node_answered(node);
-                attempt.answers(exchange.head.status);
-                Outcome::Answer(Box::new(Answer { exchange, attempt }))
+                attempt.answers(head.status);
+                Outcome::Answer(head, attempt)
             }
-            Err(SendError { written: Written::Nothing, request, .. }) => {
-                attempt.was_not_written();
-                trail.last = Some(ForwardError::NoAnswer);
-                if pooled {
-                    self.worker.metrics.stale_replaced(node);
-                    return Outcome::Again(request);
-                }
-                // It accepts, and ends the connection at once.
-                self.node_failed(node);
-                self.elsewhere(ForwardError::NoAnswer, request, trail, node)
-            }
-            Err(SendError { written: Written::Something, request, source }) => {
-                tracing::debug!(error = %source, node = node.0, "an exchange failed");
-                let error = match source {
-                    ExchangeError::Malformed(_) => ForwardError::BadAnswer,
-                    _ => ForwardError::NoAnswer,
-                };
-                let silent = matches!(error, ForwardError::NoAnswer);
-                if pooled && silent && self.was_stale(&attempt, &request) {
-                    self.worker.metrics.stale_replaced(node);
-                    trail.pool = PoolUse::Avoided;
-                    return Outcome::Again(request);
-                }
-                self.unanswered(&attempt, error, request, trail)
+            Err(source) => {
+                let written = exchange.written();
+                self.exchange = None;
+                self.unanswered(&attempt, (source, written, from), trail)
             }
         }
     }
 
-    /// Nothing was written: on to another node, while there are attempts left.
-    fn elsewhere(
-        &self,
-        error: ForwardError,
-        request: Box<Request<RequestBody>>,
+    /// No response head came.
+    fn unanswered(
+        &mut self,
+        attempt: &Attempt,
+        (source, written, from): (ExchangeError, Written, From),
         trail: &mut Trail,
-        node: NodeIndex,
     ) -> Outcome {
+        let node = attempt.node();
+        if written == Written::Nothing {
+            attempt.was_not_written();
+            trail.last = Some(ForwardError::NoAnswer);
+            if from == From::Pool {
+                self.worker.metrics.stale_replaced(node);
+                return Outcome::Again;
+            }
+            // It accepts, and ends the connection at once.
+            self.node_failed(node);
+            return self.elsewhere(ForwardError::NoAnswer, trail, node);
+        }
+        tracing::debug!(error = %source, node = node.0, "an exchange failed");
+        let error = match source {
+            ExchangeError::Malformed(_) => ForwardError::BadAnswer,
+            _ => ForwardError::NoAnswer,
+        };
+        let silent = matches!(error, ForwardError::NoAnswer);
+        if from == From::Pool && silent && self.was_stale(attempt) {
+            self.worker.metrics.stale_replaced(node);
+            trail.pool = PoolUse::Avoided;
+            return Outcome::Again;
+        }
+        self.asked_in_vain(attempt, error, trail)
+    }
+
+    /// Nothing was written: on to another node, while there are attempts left.
+    fn elsewhere(&self, error: ForwardError, trail: &mut Trail, node: NodeIndex) -> Outcome {
         if trail.tried.add(node) {
             self.worker.metrics.retried(node);
-            return Outcome::Again(request);
+            return Outcome::Again;
         }
         Outcome::Failed(error, None)
     }
 
     /// A connection from the pool ended instead of answering: most likely its node had closed it
     /// already. What may run twice is sent once more, over a new one, to whichever node it is.
-    fn was_stale(&self, attempt: &Attempt, request: &Request<RequestBody>) -> bool {
+    fn was_stale(&self, attempt: &Attempt) -> bool {
         attempt.state.was_cut().is_none()
             && self.client.body_fault().is_none()
-            && self.may_run_twice(request)
+            && self.may_run_twice()
             && self.worker.retries.borrow_mut().take()
     }
 
     /// The request was written, and no response head came.
-    fn unanswered(
+    fn asked_in_vain(
         &mut self,
         attempt: &Attempt,
         error: ForwardError,
-        request: Box<Request<RequestBody>>,
         trail: &mut Trail,
     ) -> Outcome {
         let node = attempt.node();
@@ -306,13 +295,11 @@ impl Forward {
             None if self.asked.upgrade == Upgrade::None => self.node_failed(node),
             None => {}
         }
-        if self.may_run_twice(&request)
-            && trail.tried.add(node)
-            && self.worker.retries.borrow_mut().take()
+        if self.may_run_twice() && trail.tried.add(node) && self.worker.retries.borrow_mut().take()
         {
             self.worker.metrics.retried(node);
             trail.last = Some(error);
-            return Outcome::Again(request);
+            return Outcome::Again;
         }
         Outcome::Failed(error, Some(node))
     }
@@ -342,9 +329,9 @@ impl Forward {
 
     /// May a request that was written be written again? It has no body to lose, and what it asks
     /// for may be done twice.
-    fn may_run_twice(&self, request: &Request<RequestBody>) -> bool {
-        matches!(request.body, RequestBody::Empty)
-            && decide::replay(&request.head, self.asked.facts, &self.worker.settings)
+    fn may_run_twice(&self) -> bool {
+        self.asked.body == BodyLength::None
+            && decide::replay(&self.request, self.asked.facts, &self.worker.settings)
                 == Replay::Always
     }
 

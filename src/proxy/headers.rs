@@ -2,15 +2,14 @@
 
 use std::net::IpAddr;
 
-use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue};
-use http_body::Frame;
 
 use super::client::{Client, Peer, unmapped};
 use super::worker::Settings;
 use crate::http1::{self, ConnectionOptions, Kind, Lines, Name, Names, Target, is};
 use crate::model::limits::REQUEST_ID_BYTES_MAX;
+use crate::upstream::Piece;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
@@ -118,7 +117,7 @@ fn is_protected(name: &[u8]) -> bool {
 
 /// Makes a client's head into the one that a node gets: hop-by-hop lines go, the client's address
 /// and the request's id are set.
-pub fn towards_node(headers: &mut Lines, client: &Client, settings: &Settings, id: &HeaderValue) {
+pub fn towards_node(headers: &mut Lines, client: &Client, settings: &Settings, id: &[u8]) {
     let takes_trailers = http1::elements(headers.get_all(Name::Te)).any(|one| is(one, "trailers"));
     let said = match client.peer {
         Peer::Trusted => Some(Said::by_proxy(headers, settings)),
@@ -141,7 +140,7 @@ pub fn towards_node(headers: &mut Lines, client: &Client, settings: &Settings, i
         Some(host) => headers.add(Name::XForwardedHost, &host),
         None => headers.add_same(Name::XForwardedHost, Name::Host),
     }
-    headers.add(Name::XRequestId, id.as_bytes());
+    headers.add(Name::XRequestId, id);
 }
 
 /// What a trusted proxy says of where a request comes from.
@@ -195,9 +194,9 @@ pub fn hint(headers: &mut Lines) {
 }
 
 /// The head of a node's response as the client gets it.
-pub fn towards_client(headers: &mut Lines, id: &HeaderValue) {
+pub fn towards_client(headers: &mut Lines, id: &[u8]) {
     strip(headers, |kind| matches!(kind, Kind::Known(name) if NOT_TO_CLIENT.contains(name)));
-    headers.add(Name::XRequestId, id.as_bytes());
+    headers.add(Name::XRequestId, id);
     revalidate_pages(headers);
 }
 
@@ -224,7 +223,7 @@ fn revalidate_pages(headers: &mut Lines) {
 }
 
 /// The head of a 101 as the client gets it: here the hop-by-hop lines are the message.
-pub fn upgraded(headers: &mut Lines, upgrade: &Upgrade, id: &HeaderValue) {
+pub fn upgraded(headers: &mut Lines, upgrade: &Upgrade, id: &[u8]) {
     towards_client(headers, id);
     headers.remove(Name::ContentLength);
     upgrading(headers, upgrade);
@@ -240,18 +239,15 @@ pub fn upgrading(headers: &mut Lines, upgrade: &Upgrade) {
 
 /// Trailers that may not be trailers (framing, routing, authentication: RFC 9110 section 6.5.1)
 /// are dropped; a receiver that merged them would be told a second story.
-pub fn filter_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
-    match frame.into_trailers() {
-        Ok(mut trailers) => {
-            let forbidden: Vec<HeaderName> =
-                trailers.keys().filter(|name| !may_be_trailer(name)).cloned().collect();
-            for name in forbidden {
-                trailers.remove(name);
-            }
-            Frame::trailers(trailers)
+pub fn filter_trailers(mut piece: Piece) -> Piece {
+    if let Piece::Trailers(trailers) = &mut piece {
+        let forbidden: Vec<HeaderName> =
+            trailers.keys().filter(|name| !may_be_trailer(name)).cloned().collect();
+        for name in forbidden {
+            trailers.remove(name);
         }
-        Err(frame) => frame,
     }
+    piece
 }
 
 fn may_be_trailer(name: &HeaderName) -> bool {
@@ -267,27 +263,48 @@ fn may_be_trailer(name: &HeaderName) -> bool {
     !forbidden
 }
 
-/// The request's id: the client's own where it is short and plain, else a new one.
-pub fn request_id(headers: &Lines) -> HeaderValue {
-    let plain = |bytes: &&[u8]| {
-        !bytes.is_empty()
-            && bytes.len() <= REQUEST_ID_BYTES_MAX
-            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=".contains(b))
-    };
-    let own = headers.get(Name::XRequestId).filter(plain);
-    own.and_then(|id| HeaderValue::from_bytes(id).ok()).unwrap_or_else(new_request_id)
+/// What a request is called by, at the node and in the log.
+#[derive(Clone, Debug)]
+pub enum RequestId {
+    /// 128 random bits in hexadecimal.
+    Made([u8; 32]),
+    /// By whoever sent it.
+    Given(Box<[u8]>),
 }
 
-/// 128 random bits in hexadecimal.
-fn new_request_id() -> HeaderValue {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut random = fastrand::u128(..);
-    let mut text = [0_u8; 32];
-    for byte in &mut text {
-        *byte = DIGITS.get((random & 0xF) as usize).copied().unwrap_or(b'0');
-        random >>= 4;
+impl RequestId {
+    /// The client's own where it is short and plain, else a new one.
+    pub fn of(headers: &Lines) -> Self {
+        let plain = |bytes: &&[u8]| {
+            !bytes.is_empty()
+                && bytes.len() <= REQUEST_ID_BYTES_MAX
+                && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=".contains(b))
+        };
+        let own = headers.get(Name::XRequestId).filter(plain);
+        own.map_or_else(Self::made, |own| Self::Given(own.into()))
     }
-    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("none"))
+
+    pub fn made() -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 32];
+        let (pairs, _) = text.as_chunks_mut::<2>();
+        for (pair, byte) in pairs.iter_mut().zip(fastrand::u128(..).to_le_bytes()) {
+            let digit = |value: u8| DIGITS.get(usize::from(value)).copied().unwrap_or(b'0');
+            *pair = [digit(byte >> 4), digit(byte & 0xF)];
+        }
+        Self::Made(text)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Made(text) => text,
+            Self::Given(text) => text,
+        }
+    }
+
+    pub fn text(&self) -> Option<&str> {
+        std::str::from_utf8(self.as_bytes()).ok()
+    }
 }
 
 /// The authority of an absolute target outranks Host (RFC 9112 section 3.2.2), and becomes it.
@@ -299,6 +316,8 @@ pub fn host_of_target(target: &Target, headers: &mut Lines) {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn map(lines: &[(&str, &str)]) -> Lines {
@@ -335,7 +354,7 @@ mod tests {
     fn a_page_is_asked_for_again_unless_the_node_says_how_long_it_is_good() {
         let kept = |lines: &[(&str, &str)]| {
             let mut headers = map(lines);
-            towards_client(&mut headers, &HeaderValue::from_static("id"));
+            towards_client(&mut headers, b"id");
             headers.text(Name::CacheControl).map(str::to_owned)
         };
         let page = ("content-type", "Text/HTML; charset=utf-8");
@@ -364,18 +383,19 @@ mod tests {
         let line = |name, value| (HeaderName::from_static(name), HeaderValue::from_static(value));
         let lines = [("x-checksum", "1"), ("content-length", "9"), ("authorization", "x")];
         let trailers = lines.map(|(name, value)| line(name, value)).into_iter().collect();
-        let frame = filter_trailers(Frame::trailers(trailers));
-        let left = frame.into_trailers().expect("trailers");
+        let Piece::Trailers(left) = filter_trailers(Piece::Trailers(Box::new(trailers))) else {
+            panic!("other than trailers");
+        };
         assert_eq!(left.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-checksum"]);
     }
 
     #[test]
     fn a_plain_request_id_is_kept_and_an_odd_one_replaced() {
-        let id = |text: &str| request_id(&map(&[("x-request-id", text)]));
-        assert_eq!(id("abc-123"), "abc-123");
+        let id = |text: &str| RequestId::of(&map(&[("x-request-id", text)])).as_bytes().to_vec();
+        assert_eq!(id("abc-123"), b"abc-123");
         assert_eq!(id("a b\"c").len(), 32);
         assert_eq!(id(&"x".repeat(129)).len(), 32);
-        assert_ne!(request_id(&Lines::default()), request_id(&Lines::default()));
+        assert_ne!(RequestId::made().as_bytes(), RequestId::made().as_bytes());
     }
 
     #[test]
@@ -384,7 +404,7 @@ mod tests {
         let (authority, path) = (Bytes::from("example.org:81"), Bytes::from("/a"));
         host_of_target(&Target::Absolute { authority, path }, &mut headers);
         assert_eq!(headers.text(Name::Host), Some("example.org:81"));
-        host_of_target(&Target::Origin(Bytes::from("/")), &mut headers);
+        host_of_target(&Target::Origin, &mut headers);
         assert_eq!(headers.get_all(Name::Host).count(), 1);
     }
 }

@@ -4,12 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
-use http_body::Frame;
-
-use crate::http1::{self, BodyDecoder, BodyLength, Decoded, Malformed, RequestHead};
-use crate::model::limits::{BODY_READ_BYTES, HEAD_BYTES_MAX};
-use crate::upstream::Stream;
+use crate::http1::{self, BodyDecoder, BodyLength, Buffer, Decoded, Malformed, RequestHead};
+use crate::model::limits::{BLOCK_BYTES, HEAD_BYTES_MAX};
+use crate::upstream::{Piece, Stream};
 
 /// Why nothing more can be had of a client.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +24,7 @@ pub enum InboundError {
 pub struct Inbound {
     stream: Stream,
     /// Bytes that came and were not taken. None, and no memory, between two requests.
-    read: RefCell<BytesMut>,
+    read: RefCell<Buffer>,
     body: RefCell<BodyDecoder>,
     permission: Cell<Permission>,
     /// A body could not be read: nobody knows where the next request begins.
@@ -79,7 +76,7 @@ impl Inbound {
             if let Some(head) = http1::take_request_head(read)? {
                 return Poll::Ready(Ok(Some(head)));
             }
-            match ready!(self.stream.poll_read_head(cx, read, HEAD_BYTES_MAX))? {
+            match ready!(self.stream.poll_read(cx, read, BLOCK_BYTES))? {
                 0 if read.is_empty() => return Poll::Ready(Ok(None)),
                 0 => return Poll::Ready(Err(InboundError::Closed)),
                 _ => {}
@@ -94,36 +91,33 @@ impl Inbound {
         self.permission.set(if waits { Permission::Owed } else { Permission::NotAsked });
     }
 
-    /// The next piece of the body; `None` at its end. The first call lets a client send that waits
-    /// for leave.
-    pub(super) fn poll_body(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, InboundError>>> {
+    /// The next piece of the body. The first call lets a client send that waits for leave.
+    pub(super) fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Result<Piece, InboundError>> {
         if self.broken.get() {
-            return Poll::Ready(Some(Err(InboundError::Closed)));
+            return Poll::Ready(Err(InboundError::Closed));
         }
         let polled = self.poll_piece(cx);
         self.broken.set(matches!(polled, Poll::Ready(Err(_))));
-        polled.map(Result::transpose)
+        polled
     }
 
-    fn poll_piece(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, InboundError>> {
+    fn poll_piece(&self, cx: &mut Context<'_>) -> Poll<Result<Piece, InboundError>> {
         let (read, body) = (&mut *self.read.borrow_mut(), &mut *self.body.borrow_mut());
         loop {
             match body.decode(read)? {
-                Decoded::Data(data) => return Poll::Ready(Ok(Some(Frame::data(data)))),
-                Decoded::Trailers(lines) => return Poll::Ready(Ok(Some(Frame::trailers(lines)))),
-                Decoded::End => return Poll::Ready(Ok(None)),
+                Decoded::Data(data) => return Poll::Ready(Ok(Piece::Data(data))),
+                Decoded::Trailers(lines) => return Poll::Ready(Ok(Piece::Trailers(lines))),
+                Decoded::End => return Poll::Ready(Ok(Piece::End)),
                 Decoded::More => {}
             }
             if self.permission.replace(Permission::NotAsked) == Permission::Owed {
                 self.permit()?;
             }
-            let left = body.left().map_or(BODY_READ_BYTES, |left| {
-                usize::try_from(left).unwrap_or(usize::MAX).min(BODY_READ_BYTES)
+            // What follows the body is another request's.
+            let left = body.left().map_or(BLOCK_BYTES, |left| {
+                usize::try_from(left).unwrap_or(usize::MAX).min(BLOCK_BYTES)
             });
-            if ready!(self.stream.poll_read_body(cx, read, left))? == 0 {
+            if ready!(self.stream.poll_read(cx, read, left))? == 0 {
                 return Poll::Ready(Err(InboundError::Closed));
             }
         }
@@ -138,19 +132,20 @@ impl Inbound {
     }
 
     /// `Ready` when the client sends no more. Looks only once the request has been read, and keeps
-    /// what comes ahead of its turn, up to a bound.
+    /// what comes ahead of its turn, up to a bound; in no more memory than that needs.
     pub fn poll_left(&self, cx: &mut Context<'_>) -> Poll<Left> {
         if self.stream.is_cut() {
             return Poll::Ready(Left::Broken);
         }
         let read = &mut *self.read.borrow_mut();
         while self.body.borrow().is_ended() && read.len() < HEAD_BYTES_MAX {
-            match ready!(self.stream.poll_read_head(cx, read, HEAD_BYTES_MAX)) {
+            match ready!(self.stream.poll_read(cx, read, HEAD_BYTES_MAX)) {
                 Ok(0) => return Poll::Ready(Left::Finished),
                 Err(_) => return Poll::Ready(Left::Broken),
                 Ok(_) => {}
             }
         }
+        read.settle();
         Poll::Pending
     }
 
@@ -168,8 +163,8 @@ impl Inbound {
     }
 
     /// Takes the bytes that nobody has taken: another protocol's.
-    pub fn take_bytes(&self) -> Bytes {
-        self.read.take().freeze()
+    pub fn take_bytes(&self) -> Buffer {
+        self.read.take()
     }
 
     /// Has the request been read to its end?

@@ -4,13 +4,14 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderValue, Method, StatusCode};
 
 use super::body::Response;
 use super::client::Client;
+use super::headers::RequestId;
 use super::worker::Worker;
 use crate::clock;
-use crate::http1::{Lines, Name, RequestHead, Target};
+use crate::http1::{Name, RequestHead};
 use crate::model::{ModeKind, Timestamp};
 use crate::nocobase::RequestClass;
 use crate::routing::NodeIndex;
@@ -24,6 +25,8 @@ enum Ending {
     Complete,
     /// The node's body ended before its end.
     BrokeOff,
+    /// Another record goes on with it.
+    HandedOver,
 }
 
 /// One request's way through the gateway. Recorded once, when it is dropped.
@@ -34,7 +37,7 @@ pub struct Journey {
     began: Instant,
     method: Method,
     noted: Option<Box<Noted>>,
-    pub id: HeaderValue,
+    pub id: RequestId,
     class: RequestClass,
     mode: ModeKind,
     node: Option<NodeIndex>,
@@ -50,31 +53,32 @@ struct Noted {
     head_took: Option<Duration>,
     user_agent: Option<HeaderValue>,
     /// `None` where what came could not be read as a request.
-    target: Option<Target>,
+    path: Option<Bytes>,
 }
 
 impl Noted {
-    fn of(target: Target, headers: &Lines) -> Self {
-        let user_agent = headers.get(Name::UserAgent);
+    fn of(head: Option<&RequestHead>) -> Self {
+        let user_agent = head.and_then(|head| head.headers.get(Name::UserAgent));
         Self {
             at: clock::now(),
             head_took: None,
             user_agent: user_agent.and_then(|said| HeaderValue::from_bytes(said).ok()),
-            target: Some(target),
+            path: head.map(|head| Bytes::copy_from_slice(head.path())),
         }
     }
 }
 
 impl Journey {
-    pub fn begin(worker: &Rc<Worker>, client: &Rc<Client>, head: &RequestHead) -> Self {
+    /// Of a request's `head`; of none where what came could not be read as one.
+    pub fn begin(worker: &Rc<Worker>, client: &Rc<Client>, head: Option<&RequestHead>) -> Self {
         let logged = worker.access.borrow().is_on();
         Self {
             worker: worker.clone(),
             client: client.clone(),
             began: Instant::now(),
-            method: head.method.clone(),
-            noted: logged.then(|| Box::new(Noted::of(head.target.clone(), &head.headers))),
-            id: super::headers::request_id(&head.headers),
+            method: head.map_or(Method::GET, |head| head.method.clone()),
+            noted: logged.then(|| Box::new(Noted::of(head))),
+            id: head.map_or_else(RequestId::made, |head| RequestId::of(&head.headers)),
             class: RequestClass::Asset,
             mode: worker.mode(),
             node: None,
@@ -84,16 +88,18 @@ impl Journey {
         }
     }
 
-    /// Of bytes that are no request: there is nothing to name.
-    pub fn unread(worker: &Rc<Worker>, client: &Rc<Client>) -> Self {
-        let (method, target) = (Method::GET, Target::Origin(Bytes::new()));
-        let (version, headers) = (Version::HTTP_11, Lines::default());
-        let head = RequestHead { method, target, version, headers };
-        let mut journey = Self::begin(worker, client, &head);
-        if let Some(noted) = &mut journey.noted {
-            noted.target = None;
-        }
-        journey
+    /// The record goes on without its request: with what became of its connection.
+    pub fn hand_over(&mut self) -> Self {
+        let later = Self {
+            worker: self.worker.clone(),
+            client: self.client.clone(),
+            method: self.method.clone(),
+            noted: self.noted.take(),
+            id: self.id.clone(),
+            ..*self
+        };
+        self.ending = Ending::HandedOver;
+        later
     }
 
     pub fn is(&mut self, class: RequestClass) {
@@ -120,7 +126,7 @@ impl Journey {
     }
 
     /// An answer of the gateway's own: small, and ready as a whole.
-    pub fn own_answer(&mut self, response: &Response, node: Option<NodeIndex>) {
+    pub fn own_answer(&mut self, response: &Response<'_>, node: Option<NodeIndex>) {
         self.answered(response.status, node);
         if self.method != Method::HEAD {
             self.bytes_out = response.body.left().unwrap_or(0);
@@ -146,6 +152,9 @@ const CLIENT_GONE: u16 = 499;
 
 impl Drop for Journey {
     fn drop(&mut self) {
+        if self.ending == Ending::HandedOver {
+            return;
+        }
         let took = self.began.elapsed();
         let status = match (self.status, self.ending) {
             (0, _) => CLIENT_GONE,
@@ -160,8 +169,8 @@ impl Drop for Journey {
         });
         let Some(noted) = &self.noted else { return };
         let node = self.node.and_then(|node| self.worker.nodes.get(node.0));
-        let (method, target) = match &noted.target {
-            Some(target) => (self.method.as_str(), target.path()),
+        let (method, target) = match &noted.path {
+            Some(path) => (self.method.as_str(), &path[..]),
             None => ("-", &b"-"[..]),
         };
         self.worker.access.borrow_mut().line(&Entry {

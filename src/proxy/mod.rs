@@ -23,7 +23,7 @@ pub use answer::malformed;
 pub use body::{Response, ResponseBody, Undiscarded, poll_discard};
 pub use client::{Client, ClientPhase, Ending, Peer};
 pub use drain::{close_all_tunnels, leave_lost_nodes, obey};
-pub use forward::{Served, serve};
+pub use forward::Forward;
 pub use headers::{Upgrade, upgrade_asked};
 pub use inbound::{InboundError, Left};
 pub use tunnel::Tunnel;

@@ -1,7 +1,7 @@
 //! What an upgrade leaves: bytes both ways, until one side ends it or a switch closes it.
 //!
 //! The stream of WebSocket frames is followed on its way to the client, so that a Close can be
-//! placed where no frame is open. One scratch buffer per thread; an idle tunnel holds none.
+//! placed where no frame is open. An idle tunnel holds no buffer.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -9,20 +9,15 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::journey::Journey;
 use super::worker::Worker;
-use crate::model::limits::{TUNNEL_CLOSE_ANSWER, TUNNEL_SCRATCH_BYTES};
+use crate::http1::Buffer;
+use crate::model::limits::{BLOCK_BYTES, TUNNEL_CLOSE_ANSWER};
 use crate::routing::NodeIndex;
 use crate::upstream::Stream;
 use crate::upstream::frames::{CLOSE_1012, FrameTracker};
-
-thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; TUNNEL_SCRATCH_BYTES]);
-}
 
 /// What the tunnel carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +58,7 @@ impl TunnelState {
 pub struct Tunnel {
     kind: Kind,
     node: Stream,
-    early: Bytes,
+    early: Buffer,
     state: Rc<TunnelState>,
     key: usize,
     worker: Rc<Worker>,
@@ -77,7 +72,7 @@ impl Tunnel {
         journey: Box<Journey>,
         kind: Kind,
         client: Stream,
-        (index, node, early): (NodeIndex, Stream, Bytes),
+        (index, node, mut early): (NodeIndex, Stream, Buffer),
     ) -> Self {
         let state = Rc::new(TunnelState {
             node: index,
@@ -86,12 +81,13 @@ impl Tunnel {
             waker: RefCell::new(None),
         });
         let key = worker.begin_tunnel(state.clone());
+        early.settle();
         Self { kind, node, early, state, key, worker, journey }
     }
 
     /// Carries bytes until the tunnel is over. `early` is what the client sent behind its request.
-    pub fn run(mut self, client: Stream, early: &Bytes) -> Running {
-        let (down, up) = (Lane::new(&std::mem::take(&mut self.early)), Lane::new(early));
+    pub fn run(mut self, client: Stream, early: Buffer) -> Running {
+        let (down, up) = (Lane::new(std::mem::take(&mut self.early)), Lane::new(early));
         Running { tunnel: self, client, down, up, closing: Closing::default() }
     }
 }
@@ -136,8 +132,7 @@ impl Drop for Tunnel {
 #[derive(Debug)]
 struct Lane {
     /// Read and not yet written.
-    held: Vec<u8>,
-    written: usize,
+    held: Buffer,
     frames: FrameTracker,
     ended: Ended,
     bytes: u64,
@@ -162,37 +157,25 @@ enum Pass {
 }
 
 impl Lane {
-    fn new(early: &Bytes) -> Self {
+    fn new(early: Buffer) -> Self {
         let mut frames = FrameTracker::default();
-        frames.pass(early);
+        frames.pass(&early);
         let bytes = early.len() as u64;
-        Self { held: early.to_vec(), written: 0, frames, ended: Ended::No, bytes }
+        Self { held: early, frames, ended: Ended::No, bytes }
     }
 
-    fn holds_nothing(&self) -> bool {
-        self.written == self.held.len()
-    }
-
-    fn hold(&mut self, bytes: &[u8]) {
-        if self.holds_nothing() {
-            self.held.clear();
-            self.written = 0;
-        }
-        self.held.extend_from_slice(bytes);
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<io::Result<()>> {
-        while let Some(rest) = self.held.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match Pin::new(&mut *to).poll_write(cx, rest) {
+    fn poll_write(&mut self, cx: &mut Context<'_>, to: &Stream) -> Poll<io::Result<()>> {
+        while !self.held.is_empty() {
+            match to.poll_write(cx, &self.held) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(count)) => self.written += count,
+                Poll::Ready(Ok(count)) => self.held.advance(count),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    self.held.settle();
+                    return Poll::Pending;
+                }
             }
         }
-        // A burst is over: an idle tunnel holds no memory.
-        self.held = Vec::new();
-        self.written = 0;
         Poll::Ready(Ok(()))
     }
 
@@ -201,7 +184,7 @@ impl Lane {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        (from, to): (&mut Stream, &mut Stream),
+        (from, to): (&Stream, &Stream),
         pass: Pass,
     ) -> Poll<io::Result<()>> {
         loop {
@@ -215,7 +198,7 @@ impl Lane {
                     return Poll::Ready(Ok(()));
                 }
                 (Ended::Read, _) => {
-                    match Pin::new(&mut *to).poll_shutdown(cx) {
+                    match to.poll_shutdown(cx) {
                         Poll::Ready(_) => self.ended = Ended::Passed,
                         Poll::Pending => return Poll::Pending,
                     }
@@ -223,46 +206,28 @@ impl Lane {
                 }
                 (Ended::No, Pass::All | Pass::ToBoundary) => {}
             }
-            let read = SCRATCH.with_borrow_mut(|scratch| self.read(cx, (from, to), pass, scratch));
-            match read {
-                Poll::Ready(Ok(())) => {}
-                other => return other,
-            }
+            ready!(self.poll_read(cx, from, pass))?;
         }
     }
 
-    fn read(
+    fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
-        (from, to): (&mut Stream, &mut Stream),
+        from: &Stream,
         pass: Pass,
-        scratch: &mut [u8],
     ) -> Poll<io::Result<()>> {
-        let mut buffer = ReadBuf::new(scratch);
-        match Pin::new(from).poll_read(cx, &mut buffer) {
-            Poll::Ready(Ok(())) => {}
-            other => return other,
-        }
-        let mut bytes = buffer.filled();
-        if bytes.is_empty() {
+        let count = ready!(from.poll_read(cx, &mut self.held, BLOCK_BYTES))?;
+        if count == 0 {
             self.ended = Ended::Read;
-            return Poll::Ready(Ok(()));
         }
         match pass {
-            Pass::All => self.frames.pass(bytes),
+            Pass::All => self.frames.pass(&self.held),
             Pass::ToBoundary => {
-                let upto = self.frames.to_boundary(bytes);
-                bytes = bytes.get(..upto).unwrap_or_default();
+                let upto = self.frames.to_boundary(&self.held);
+                self.held = self.held.take(upto);
             }
         }
-        self.bytes += bytes.len() as u64;
-        // Straight on where the sink takes it; only what it does not take is copied.
-        let taken = match Pin::new(to).poll_write(cx, bytes) {
-            Poll::Ready(Ok(count)) => count,
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Pending => 0,
-        };
-        self.hold(bytes.get(taken..).unwrap_or_default());
+        self.bytes += self.held.len() as u64;
         Poll::Ready(Ok(()))
     }
 }
@@ -297,8 +262,7 @@ impl Sides {
         closing: &mut Closing,
         state: &TunnelState,
     ) -> Poll<io::Result<()>> {
-        let (mut client, mut node) = (self.client.clone(), self.node.clone());
-        if up.poll(cx, (&mut client, &mut node), Pass::All)?.is_ready() {
+        if up.poll(cx, (&self.client, &self.node), Pass::All)?.is_ready() {
             // The client has gone, or has finished; a WebSocket has nothing left to say then.
             if self.kind == Kind::WebSocket || down.ended == Ended::Passed {
                 return Poll::Ready(Ok(()));
@@ -307,7 +271,7 @@ impl Sides {
         if state.is_closing() {
             return self.poll_closing(cx, (down, up), closing);
         }
-        if down.poll(cx, (&mut node, &mut client), Pass::All)?.is_ready() {
+        if down.poll(cx, (&self.node, &self.client), Pass::All)?.is_ready() {
             let over = self.kind == Kind::WebSocket || up.ended == Ended::Passed;
             // The client of a WebSocket has a moment to answer its node's Close.
             if over && (up.ended == Ended::Passed || closing.poll_late(cx).is_ready()) {
@@ -330,18 +294,18 @@ impl Sides {
             return Poll::Ready(Ok(()));
         }
         if !closing.sent {
-            let moved = down.poll(cx, (&mut self.node, &mut self.client), Pass::ToBoundary)?;
+            let moved = down.poll(cx, (&self.node, &self.client), Pass::ToBoundary)?;
             if moved.is_ready() {
                 closing.sent = true;
                 // The step to the boundary has taken its time; the answer gets its own.
                 closing.deadline = None;
                 if !down.frames.close_seen() && down.ended == Ended::No {
-                    down.hold(&CLOSE_1012);
+                    down.held.extend_from_slice(&CLOSE_1012);
                 }
             }
         }
-        let answered = up.frames.close_seen() && up.frames.at_boundary() && up.holds_nothing();
-        let sent = closing.sent && down.poll_write(cx, &mut self.client)?.is_ready();
+        let answered = up.frames.close_seen() && up.frames.at_boundary() && up.held.is_empty();
+        let sent = closing.sent && down.poll_write(cx, &self.client)?.is_ready();
         if sent && answered {
             return Poll::Ready(Ok(()));
         }

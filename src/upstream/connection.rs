@@ -1,12 +1,11 @@
 //! A connection to a node, between the exchanges on it.
 
 use std::io;
-use std::task::{Context, Poll, ready};
-
-use bytes::{Bytes, BytesMut};
+use std::task::{Context, Poll};
 
 use super::{Stream, Waiting};
-use crate::model::limits::{ANSWER_READ_BYTES, ANSWER_READ_BYTES_MAX};
+use crate::http1::Buffer;
+use crate::model::limits::BLOCK_BYTES;
 
 /// An open connection to a node. While it is idle nobody polls it and it holds no buffer; it is
 /// looked at when it is taken again.
@@ -14,9 +13,7 @@ use crate::model::limits::{ANSWER_READ_BYTES, ANSWER_READ_BYTES_MAX};
 pub struct NodeConnection {
     pub(super) stream: Stream,
     /// Bytes that came and were not yet taken. Of an idle connection: none.
-    pub(super) read: BytesMut,
-    /// How much the next read may bring.
-    room: usize,
+    pub(super) read: Buffer,
     /// The node's address epoch when this was opened.
     pub epoch: u32,
 }
@@ -24,7 +21,7 @@ pub struct NodeConnection {
 impl NodeConnection {
     /// A fresh connection, ready for its first exchange. Sends nothing.
     pub fn new(stream: Stream, epoch: u32) -> Self {
-        Self { stream, read: BytesMut::new(), room: ANSWER_READ_BYTES, epoch }
+        Self { stream, read: Buffer::default(), epoch }
     }
 
     pub fn stream(&self) -> &Stream {
@@ -36,27 +33,18 @@ impl NodeConnection {
         self.stream.waiting() == Waiting::Nothing
     }
 
-    /// Reads more of a head behind what has come; 0 is the connection's end.
-    pub(super) fn poll_read_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.stream.poll_read_head(cx, &mut self.read, ANSWER_READ_BYTES)
-    }
-
-    /// Reads more of a body behind what has come; 0 is the connection's end.
-    pub(super) fn poll_read_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let count = ready!(self.stream.poll_read_body(cx, &mut self.read, self.room))?;
-        if self.room <= count {
-            self.room = ANSWER_READ_BYTES_MAX.min(2 * self.room);
-        }
-        Poll::Ready(Ok(count))
+    /// Reads more behind what has come; 0 is the connection's end.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.stream.poll_read(cx, &mut self.read, BLOCK_BYTES)
     }
 
     /// After a whole exchange: ready for the next, unless the node said more than it was asked.
     pub(super) fn into_idle(self) -> Option<Self> {
-        self.read.is_empty().then(|| Self::new(self.stream, self.epoch))
+        self.read.is_empty().then_some(self)
     }
 
     /// The bare stream, and the bytes that came and were not taken.
-    pub(super) fn into_parts(self) -> (Stream, Bytes) {
-        (self.stream, self.read.freeze())
+    pub(super) fn into_parts(self) -> (Stream, Buffer) {
+        (self.stream, self.read)
     }
 }

@@ -3,29 +3,40 @@
 //! The request that is served polls it: it owns the connection, dropping it closes the
 //! connection, and no wake-up crosses tasks.
 
-use std::future::{Future, poll_fn};
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use http::StatusCode;
-use http_body::{Body, Frame};
+use http::{HeaderMap, StatusCode};
 
 use super::sending::Sending;
 use super::{NodeConnection, Stream};
 use crate::http1::{
-    self, BodyDecoder, BodyLength, CutShort, Decoded, Lines, Malformed, RequestHead, ResponseHead,
+    self, BodyDecoder, BodyLength, Buffer, CutShort, Decoded, Lines, Malformed, RequestHead,
+    ResponseHead,
 };
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A request as a node gets it, in HTTP/1.1.
+/// What comes next of a body.
 #[derive(Debug)]
-pub struct Request<B> {
-    pub head: RequestHead,
-    /// What the head says of the body's end.
-    pub length: BodyLength,
-    pub body: B,
+pub enum Piece {
+    /// Some of it, never empty.
+    Data(Buffer),
+    /// Its end, with the lines behind it.
+    Trailers(Box<HeaderMap>),
+    /// Its end.
+    End,
+}
+
+/// Where a request's body comes from.
+pub trait Source {
+    type Error: Into<BoxError>;
+
+    /// The next piece of it.
+    ///
+    /// # Errors
+    /// It broke off.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Self::Error>>;
 }
 
 /// Why an exchange broke off.
@@ -46,16 +57,6 @@ pub enum ExchangeError {
     BodyLength,
 }
 
-/// An exchange that brought no response head.
-#[derive(Debug, thiserror::Error)]
-#[error("no answer to the request")]
-pub struct SendError<B> {
-    pub source: ExchangeError,
-    pub written: Written,
-    /// It comes back; of a body that was begun, what is left.
-    pub request: Box<Request<B>>,
-}
-
 /// May the node have seen the request?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
@@ -68,153 +69,100 @@ pub enum Written {
 /// An informational (1xx) head that came before the response.
 pub type SentInformational = (StatusCode, Lines);
 
-/// Sends a request and waits for its response head; `informational` gets the 1xx before it. The first poll writes: the caller's decision to
-/// send and the write have no await between.
-///
-/// # Errors
-/// [`SendError`], which brings the request back.
-///
-/// # Cancel safety
-/// Dropping the future closes the connection.
-pub fn send<B>(
-    mut connection: NodeConnection,
-    request: Box<Request<B>>,
-    mut informational: impl FnMut(SentInformational),
-) -> impl Future<Output = Result<Exchange<B>, SendError<B>>>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
-{
-    let mut sending = Sending::new(request);
-    async move {
-        let answered = poll_fn(|cx| {
-            // Whether or not all of it is written: the answer may come early.
-            if let Poll::Ready(Err(error)) = sending.poll(cx, &mut connection.stream) {
-                return Poll::Ready(Err(error));
-            }
-            poll_head(&mut connection, cx, &mut informational)
-        });
-        let answered = answered.await.and_then(|head| {
-            let length = http1::of_response(sending.method(), &head)?;
-            Ok((head, length))
-        });
-        match answered {
-            Ok((head, length)) => Ok(Exchange::new(head, length, connection, sending)),
-            Err(source) => {
-                let written =
-                    if sending.is_untouched() { Written::Nothing } else { Written::Something };
-                Err(SendError { source, written, request: sending.into_request() })
-            }
-        }
-    }
-}
-
-/// The response's head, past those that are informational.
-fn poll_head(
-    connection: &mut NodeConnection,
-    cx: &mut Context<'_>,
-    informational: &mut impl FnMut(SentInformational),
-) -> Poll<Result<ResponseHead, ExchangeError>> {
-    loop {
-        match http1::take_response_head(&mut connection.read)? {
-            Some(head) if is_hint(head.status) => informational((head.status, head.headers)),
-            Some(head) => return Poll::Ready(Ok(head)),
-            None if ready!(connection.poll_read_head(cx))? == 0 => {
-                return Poll::Ready(Err(ExchangeError::Closed));
-            }
-            None => {}
-        }
-    }
-}
-
-/// A head that is not yet the answer; 101 is one.
-fn is_hint(status: StatusCode) -> bool {
-    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
-}
-
-/// A response head, and the rest of its exchange.
+/// A request on its way out, and its answer on its way back. Dropping it closes the connection.
 #[derive(Debug)]
-pub struct Exchange<B> {
-    pub head: ResponseHead,
-    pub rest: ResponseStream<B>,
-}
-
-impl<B> Exchange<B> {
-    fn new(
-        head: ResponseHead,
-        length: BodyLength,
-        connection: NodeConnection,
-        sending: Sending<B>,
-    ) -> Self {
-        let keeps_alive = head.keeps_alive() && length != BodyLength::UntilClose;
-        let body = BodyDecoder::new(length);
-        Self { head, rest: ResponseStream { connection, sending, body, keeps_alive } }
-    }
-}
-
-/// A response body on its way, with the connection that brings it.
-#[derive(Debug)]
-pub struct ResponseStream<B> {
+pub struct Exchange {
     connection: NodeConnection,
     /// What of the request is still to be written: an answer may come early.
-    sending: Sending<B>,
+    sending: Sending,
     body: BodyDecoder,
+    /// The connection may carry another exchange.
     keeps_alive: bool,
 }
 
-impl<B> ResponseStream<B>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
-{
-    /// Bytes of the body still to come, where its head says so.
+impl Exchange {
+    /// Prepares to send `request`, whose body is of `length`. Sends nothing.
+    pub fn new(connection: NodeConnection, request: &RequestHead, length: BodyLength) -> Self {
+        let (sending, body) = (Sending::new(request, length), BodyDecoder::new(BodyLength::None));
+        Self { connection, sending, body, keeps_alive: false }
+    }
+
+    /// Sends the request and waits for its response head; `informational` gets the 1xx before it.
+    /// The first poll writes: a caller's decision to send and the write have no await between.
+    ///
+    /// # Errors
+    /// There is no answer; [`Self::written`] tells whether the node may be working on it.
+    pub fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut impl Source,
+        informational: &mut impl FnMut(SentInformational),
+    ) -> Poll<Result<ResponseHead, ExchangeError>> {
+        // Whether or not all of it is written: the answer may come early.
+        if let Poll::Ready(Err(error)) = self.sending.poll(cx, &self.connection.stream, source) {
+            return Poll::Ready(Err(error));
+        }
+        let head = loop {
+            match http1::take_response_head(&mut self.connection.read)? {
+                Some(head) if is_hint(head.status) => informational((head.status, head.headers)),
+                Some(head) => break head,
+                None if ready!(self.connection.poll_read(cx))? == 0 => {
+                    return Poll::Ready(Err(ExchangeError::Closed));
+                }
+                None => {}
+            }
+        };
+        let length = http1::of_response(self.sending.method(), &head)?;
+        self.keeps_alive = head.keeps_alive() && length != BodyLength::UntilClose;
+        self.body = BodyDecoder::new(length);
+        Poll::Ready(Ok(head))
+    }
+
+    /// May the node have seen the request?
+    pub fn written(&self) -> Written {
+        if self.sending.is_untouched() { Written::Nothing } else { Written::Something }
+    }
+
+    /// Bytes of the answer's body still to come, where its head says so.
     pub fn left(&self) -> Option<u64> {
         self.body.left()
     }
 
-    /// Has all of the body been handed out?
+    /// Has all of the answer's body been handed out?
     pub fn is_complete(&self) -> bool {
         self.body.is_ended()
     }
 
-    /// The next piece of the body; `None` after a whole body only.
+    /// The next piece of the answer's body; [`Piece::End`] after a whole body only.
     ///
     /// # Errors
     /// Where the node's answer ends before its end, or the request cannot be completed.
-    pub fn poll_frame(
+    pub fn poll_piece(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ExchangeError>>> {
+        source: &mut impl Source,
+    ) -> Poll<Result<Piece, ExchangeError>> {
         if !self.sending.is_written()
-            && let Poll::Ready(Err(error)) = self.sending.poll(cx, &mut self.connection.stream)
+            && let Poll::Ready(Err(error)) = self.sending.poll(cx, &self.connection.stream, source)
         {
-            return Poll::Ready(Some(Err(error)));
+            return Poll::Ready(Err(error));
         }
-        self.poll_body(cx).map(Result::transpose)
-    }
-
-    fn poll_body(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<Frame<Bytes>>, ExchangeError>> {
         loop {
             match self.body.decode(&mut self.connection.read)? {
-                Decoded::Data(data) => return Poll::Ready(Ok(Some(Frame::data(data)))),
-                Decoded::Trailers(lines) => return Poll::Ready(Ok(Some(Frame::trailers(lines)))),
-                Decoded::End => return Poll::Ready(Ok(None)),
+                Decoded::Data(data) => return Poll::Ready(Ok(Piece::Data(data))),
+                Decoded::Trailers(lines) => return Poll::Ready(Ok(Piece::Trailers(lines))),
+                Decoded::End => return Poll::Ready(Ok(Piece::End)),
                 Decoded::More => {}
             }
-            if ready!(self.connection.poll_read_body(cx))? == 0 {
-                return Poll::Ready(Ok(self.body.closed().map(|()| None)?));
+            if ready!(self.connection.poll_read(cx))? == 0 {
+                return Poll::Ready(Ok(self.body.closed().map(|()| Piece::End)?));
             }
         }
     }
 
-    /// After a 101: the bare stream, the bytes that the node sent behind its head, and the
-    /// handshake as it was sent.
-    pub fn into_upgraded(self) -> (Stream, Bytes, Box<Request<B>>) {
-        let (stream, early) = self.connection.into_parts();
-        (stream, early, self.sending.into_request())
+    /// After a 101: the bare stream, and the bytes that the node sent behind its head.
+    pub fn into_upgraded(self) -> (Stream, Buffer) {
+        self.connection.into_parts()
     }
 
     /// The connection, where the whole exchange is over and another may follow.
@@ -222,4 +170,9 @@ where
         let over = self.body.is_ended() && self.sending.is_written();
         (over && self.keeps_alive).then_some(self.connection)?.into_idle()
     }
+}
+
+/// A head that is not yet the answer; 101 is one.
+fn is_hint(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }

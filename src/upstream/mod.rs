@@ -13,9 +13,7 @@ mod unsent;
 
 pub use connect::{ConnectError, connect, tune};
 pub use connection::NodeConnection;
-pub use exchange::{
-    Exchange, ExchangeError, Request, ResponseStream, SendError, SentInformational, Written, send,
-};
+pub use exchange::{Exchange, ExchangeError, Piece, SentInformational, Source, Written};
 pub use pool::{Departure, Pool};
 pub use stream::{Stream, Waiting};
 pub use unsent::Unsent;

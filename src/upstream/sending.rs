@@ -1,23 +1,17 @@
 //! A request on its way to a node: head and body, written as the socket takes them.
 
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use http::{HeaderMap, Method};
-use http_body::{Body, Frame};
 
-use super::exchange::{BoxError, ExchangeError, Request};
+use super::exchange::{ExchangeError, Piece, Source};
 use super::{Stream, Unsent};
-use crate::http1::{self, BodyLength};
-
-/// What most request heads fit into; a longer one makes it grow.
-const HEAD_GUESS: usize = 1024;
+use crate::http1::{self, BodyLength, Buffer, RequestHead};
 
 /// A request that is being written.
 #[derive(Debug)]
-pub(super) struct Sending<B> {
-    request: Box<Request<B>>,
+pub(super) struct Sending {
+    method: Method,
     framing: Framing,
     unsent: Unsent,
     progress: Progress,
@@ -44,21 +38,18 @@ enum Framing {
     Ended,
 }
 
-impl<B> Sending<B>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
-{
-    /// Prepares a request. Writes nothing.
-    pub(super) fn new(request: Box<Request<B>>) -> Self {
-        let framing = match request.length {
+impl Sending {
+    /// Prepares a request whose body is of `length`. Writes nothing.
+    pub(super) fn new(request: &RequestHead, length: BodyLength) -> Self {
+        let framing = match length {
             BodyLength::None | BodyLength::UntilClose => Framing::Ended,
             BodyLength::Sized(bytes) => Framing::Sized(bytes),
             BodyLength::Chunked => Framing::Chunked,
         };
-        let mut head = Vec::with_capacity(HEAD_GUESS);
-        http1::put_request_head(&mut head, &request.head);
-        Self { request, framing, unsent: Unsent::new(head), progress: Progress::Untouched }
+        let mut head = Buffer::default();
+        http1::put_request_head(&mut head, request);
+        let (method, unsent) = (request.method.clone(), Unsent::new(head));
+        Self { method, framing, unsent, progress: Progress::Untouched }
     }
 
     /// Writes what there is, as far as the socket takes it. `Ready` once all of it is written.
@@ -71,14 +62,15 @@ where
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut Stream,
+        stream: &Stream,
+        source: &mut impl Source,
     ) -> Poll<Result<(), ExchangeError>> {
         loop {
             if self.progress == Progress::Refused {
                 return Poll::Pending;
             }
             let wants_body = self.framing != Framing::Ended && self.unsent.has_room();
-            let waits = wants_body && self.poll_body(cx)?.is_pending();
+            let waits = wants_body && self.poll_body(cx, source)?.is_pending();
             if self.unsent.is_empty() {
                 match self.framing {
                     Framing::Ended => return Poll::Ready(Ok(())),
@@ -95,25 +87,24 @@ where
     }
 
     /// Takes the next piece of the body, if there is one, and frames it.
-    fn poll_body(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, ExchangeError> {
-        let polled = Pin::new(&mut self.request.body).poll_frame(cx);
-        let Poll::Ready(frame) = polled else { return Ok(Poll::Pending) };
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut impl Source,
+    ) -> Result<Poll<()>, ExchangeError> {
+        let Poll::Ready(polled) = source.poll_piece(cx) else { return Ok(Poll::Pending) };
         if self.progress == Progress::Untouched {
             self.progress = Progress::Taken;
         }
-        match frame {
-            None => self.end(&HeaderMap::new())?,
-            Some(frame) => self.frame(frame.map_err(|error| ExchangeError::Body(error.into()))?)?,
+        match polled.map_err(|error| ExchangeError::Body(error.into()))? {
+            Piece::Data(data) => self.frame(data)?,
+            Piece::Trailers(trailers) => self.end(&trailers)?,
+            Piece::End => self.end(&HeaderMap::new())?,
         }
         Ok(Poll::Ready(()))
     }
 
-    fn frame(&mut self, frame: Frame<Bytes>) -> Result<(), ExchangeError> {
-        let data = match frame.into_data() {
-            Ok(data) if data.is_empty() => return Ok(()),
-            Ok(data) => data,
-            Err(frame) => return self.end(&frame.into_trailers().unwrap_or_default()),
-        };
+    fn frame(&mut self, data: Buffer) -> Result<(), ExchangeError> {
         match &mut self.framing {
             Framing::Sized(left) => {
                 *left = left.checked_sub(data.len() as u64).ok_or(ExchangeError::BodyLength)?;
@@ -153,10 +144,6 @@ where
     }
 
     pub(super) fn method(&self) -> &Method {
-        &self.request.head.method
-    }
-
-    pub(super) fn into_request(self) -> Box<Request<B>> {
-        self.request
+        &self.method
     }
 }

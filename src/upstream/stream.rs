@@ -6,21 +6,14 @@ use std::io;
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_util::io::poll_read_buf;
 
-use crate::model::limits::HEAD_BYTES_MAX;
-
-thread_local! {
-    /// What heads are read into before it is known how long they are.
-    static HEADS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
+use crate::http1::Buffer;
 
 /// A shared handle; the connection closes with the last one.
 #[derive(Clone, Debug)]
@@ -92,39 +85,47 @@ impl Stream {
         }
     }
 
-    /// Reads the beginning of a message, at most `room` bytes of it and [`HEAD_BYTES_MAX`], behind
-    /// what is in `buffer`; 0 is the connection's end. `buffer` grows by what came and no more: most heads are small.
-    pub fn poll_read_head(
+    /// Reads what has come, at most `most` bytes of it, behind what is in `into`; 0 is the connection's
+    /// end. Pending, `into` has settled.
+    pub fn poll_read(
         &self,
         cx: &mut Context<'_>,
-        buffer: &mut BytesMut,
-        room: usize,
+        into: &mut Buffer,
+        most: usize,
     ) -> Poll<io::Result<usize>> {
-        if buffer.is_empty() {
-            // What it held is with others now; waiting, it holds nothing.
-            *buffer = BytesMut::new();
+        self.while_whole()?;
+        let mut socket = self.0.socket.borrow_mut();
+        let room = into.room();
+        let most = most.min(room.len());
+        let mut read = ReadBuf::new(room.get_mut(..most).unwrap_or_default());
+        let polled = Pin::new(&mut *socket).poll_read(cx, &mut read);
+        let count = read.filled().len();
+        into.filled(count);
+        if polled.is_pending() || count == 0 {
+            into.settle();
         }
-        HEADS.with_borrow_mut(|scratch| {
-            scratch.resize(HEAD_BYTES_MAX, 0);
-            let scratch = scratch.get_mut(..room).unwrap_or_default();
-            let mut read = ReadBuf::new(scratch);
-            ready!(Pin::new(&mut self.clone()).poll_read(cx, &mut read))?;
-            buffer.extend_from_slice(read.filled());
-            Poll::Ready(Ok(read.filled().len()))
-        })
+        polled.map_ok(|()| count)
     }
 
-    /// Reads more of a body, at most about `room` bytes, straight into `buffer`; 0 is the
-    /// connection's end. Takes memory only when there is something to put into it.
-    pub fn poll_read_body(
+    /// Writes what the socket takes of `bytes`; tells how many those are.
+    pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.while_whole()?;
+        Pin::new(&mut *self.0.socket.borrow_mut()).poll_write(cx, bytes)
+    }
+
+    /// As [`Self::poll_write`], of several pieces.
+    pub fn poll_write_vectored(
         &self,
         cx: &mut Context<'_>,
-        buffer: &mut BytesMut,
-        room: usize,
+        slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.0.socket.borrow().poll_read_ready(cx))?;
-        buffer.reserve(room);
-        poll_read_buf(Pin::new(&mut self.clone()), cx, buffer)
+        self.while_whole()?;
+        Pin::new(&mut *self.0.socket.borrow_mut()).poll_write_vectored(cx, slices)
+    }
+
+    /// Tells the peer that nothing more comes from us.
+    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.socket.borrow_mut()).poll_shutdown(cx)
     }
 
     /// Makes the close that follows a reset: for an answer that would look whole otherwise.
@@ -137,48 +138,5 @@ impl Stream {
     /// engine left to speak through.
     pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
         self.0.socket.borrow().try_write(bytes)
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.while_whole()?;
-        Pin::new(&mut *self.0.socket.borrow_mut()).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.while_whole()?;
-        Pin::new(&mut *self.0.socket.borrow_mut()).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.while_whole()?;
-        Pin::new(&mut *self.0.socket.borrow_mut()).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.socket.borrow_mut()).poll_shutdown(cx)
     }
 }

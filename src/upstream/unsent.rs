@@ -1,46 +1,82 @@
 //! What was framed and is not yet written: one head or chunk line, one piece of a body.
 
 use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
-use tokio::io::AsyncWrite;
 
-use crate::http1;
+use super::Stream;
+use crate::http1::{self, Buffer};
 
 /// Bytes on their way out, written together as far as the socket takes them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Unsent {
-    lead: Vec<u8>,
-    lead_sent: usize,
-    data: Bytes,
+    lead: Buffer,
+    data: Data,
     tail: &'static [u8],
 }
 
+/// A piece of a body.
+#[derive(Debug)]
+enum Data {
+    /// Of somebody's.
+    Passing(Buffer),
+    /// Of our own words, which many get.
+    Own(Bytes),
+}
+
+impl Data {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Passing(data) => data,
+            Self::Own(data) => data,
+        }
+    }
+
+    fn advance(&mut self, count: usize) {
+        match self {
+            Self::Passing(data) => data.advance(count),
+            Self::Own(data) => data.advance(count),
+        }
+    }
+
+    fn settle(&mut self) {
+        match self {
+            Self::Passing(data) => data.settle(),
+            Self::Own(_) => {}
+        }
+    }
+}
+
 impl Unsent {
-    pub fn new(head: Vec<u8>) -> Self {
-        Self { lead: head, ..Self::default() }
+    pub fn new(head: Buffer) -> Self {
+        Self { lead: head, data: Data::Own(Bytes::new()), tail: b"" }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.lead.len() == self.lead_sent && self.data.is_empty() && self.tail.is_empty()
+        self.lead.is_empty() && self.has_room()
     }
 
     /// May another piece be put behind what waits? There is room for one.
     pub fn has_room(&self) -> bool {
-        self.data.is_empty() && self.tail.is_empty()
+        self.data.bytes().is_empty() && self.tail.is_empty()
     }
 
     /// Puts a piece of a body, as it is.
-    pub fn put(&mut self, data: Bytes) {
+    pub fn put(&mut self, data: Buffer) {
         debug_assert!(self.has_room(), "the piece before would be lost");
-        self.data = data;
+        self.data = Data::Passing(data);
+    }
+
+    /// Puts a body of our own.
+    pub fn put_own(&mut self, data: Bytes) {
+        debug_assert!(self.has_room(), "the piece before would be lost");
+        self.data = Data::Own(data);
     }
 
     /// Puts a piece of a body, not empty, as a chunk.
-    pub fn put_chunk(&mut self, data: Bytes) {
+    pub fn put_chunk(&mut self, data: Buffer) {
         http1::put_chunk_size(&mut self.lead, data.len());
         self.put(data);
         self.tail = b"\r\n";
@@ -51,35 +87,33 @@ impl Unsent {
         http1::put_last_chunk(&mut self.lead, trailers);
     }
 
-    /// Writes once.
+    /// Writes once. What the socket does not take waits in no more memory than it needs.
     ///
     /// # Errors
     /// The socket's, and `WriteZero` where it takes nothing.
-    pub fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        to: &mut (impl AsyncWrite + Unpin),
-    ) -> Poll<io::Result<()>> {
-        let lead = self.lead.get(self.lead_sent..).unwrap_or_default();
-        let written = if self.data.is_empty() && self.tail.is_empty() {
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, to: &Stream) -> Poll<io::Result<()>> {
+        let (lead, data) = (&self.lead[..], self.data.bytes());
+        let written = if self.has_room() {
             // One piece costs the kernel less when it is not a list.
-            Pin::new(to).poll_write(cx, lead)
+            to.poll_write(cx, lead)
         } else {
-            let slices = [IoSlice::new(lead), IoSlice::new(&self.data), IoSlice::new(self.tail)];
+            let slices = [IoSlice::new(lead), IoSlice::new(data), IoSlice::new(self.tail)];
             let pieces = if self.tail.is_empty() { 2 } else { 3 };
-            Pin::new(to).poll_write_vectored(cx, slices.get(..pieces).unwrap_or(&slices))
+            to.poll_write_vectored(cx, slices.get(..pieces).unwrap_or(&slices))
         };
-        let taken = match ready!(written)? {
-            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            taken => taken,
+        let taken = match written {
+            Poll::Pending => {
+                self.lead.settle();
+                self.data.settle();
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(taken)) => taken,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
         };
         let of_lead = taken.min(lead.len());
-        let of_data = (taken - of_lead).min(self.data.len());
-        self.lead_sent += of_lead;
-        if self.lead_sent == self.lead.len() {
-            self.lead.clear();
-            self.lead_sent = 0;
-        }
+        let of_data = (taken - of_lead).min(data.len());
+        self.lead.advance(of_lead);
         self.data.advance(of_data);
         self.tail = self.tail.get(taken - of_lead - of_data..).unwrap_or_default();
         Poll::Ready(Ok(()))

@@ -5,8 +5,7 @@
     reason = "the fuzz targets and the differential tests use their own parts of it"
 )]
 
-use bytes::BytesMut;
-use drawspan::http1::{self, BodyDecoder, BodyLength, Decoded, Lines, Malformed};
+use drawspan::http1::{self, BodyDecoder, BodyLength, Buffer, Decoded, Lines, Malformed};
 use http::{HeaderMap, Method, Version};
 
 use crate::strict::{Line, Request, Response};
@@ -58,7 +57,7 @@ fn minor(version: Version) -> u8 {
 
 /// Bytes that come in pieces.
 struct Source<'a> {
-    buffer: BytesMut,
+    buffer: Buffer,
     pieces: std::slice::Iter<'a, &'a [u8]>,
     /// Each step takes a byte, or asks for a piece, or ends: more steps are a hang.
     steps_left: usize,
@@ -68,7 +67,7 @@ impl<'a> Source<'a> {
     fn new(pieces: &'a [&'a [u8]]) -> Self {
         let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
         let steps_left = 4 * (bytes + pieces.len()) + 16;
-        Self { buffer: BytesMut::new(), pieces: pieces.iter(), steps_left }
+        Self { buffer: Buffer::default(), pieces: pieces.iter(), steps_left }
     }
 
     fn step(&mut self) {
@@ -94,7 +93,7 @@ impl<'a> Source<'a> {
 struct Body {
     data: Vec<u8>,
     trailers: HeaderMap,
-    written: Vec<u8>,
+    written: Buffer,
 }
 
 impl Body {
@@ -115,7 +114,7 @@ impl Body {
                     }
                 }
                 Decoded::Trailers(trailers) => {
-                    body.trailers = trailers;
+                    body.trailers = *trailers;
                     break;
                 }
                 Decoded::End => break,
@@ -172,18 +171,18 @@ fn next_request(source: &mut Source<'_>) -> Result<(Passed<Request>, bool), End>
     };
     let length = http1::of_request(head.version, &head.headers).map_err(End::Refused)?;
     let body = Body::take(source, length)?;
-    let mut written = Vec::new();
+    let mut written = Buffer::default();
     http1::put_request_head(&mut written, &head);
     written.extend_from_slice(&body.written);
     let message = Request {
         method: head.method.as_str().as_bytes().to_vec(),
-        target: head.target.path().to_vec(),
+        target: head.path().to_vec(),
         minor: minor(head.version),
         lines: lines_of(&head.headers),
         trailers: body.trailers(),
         body: body.data,
     };
-    Ok((Passed { message, written }, head.keeps_alive()))
+    Ok((Passed { message, written: written.to_vec() }, head.keeps_alive()))
 }
 
 /// The answer to a request of `method`, with the informational ones before it, as a node's bytes
@@ -218,7 +217,7 @@ fn next_response(method: &Method, source: &mut Source<'_>) -> Result<Passed<Resp
     };
     let length = http1::of_response(method, &head).map_err(End::Refused)?;
     let body = Body::take(source, length)?;
-    let mut written = Vec::new();
+    let mut written = Buffer::default();
     http1::put_status_line(&mut written, head.status);
     head.headers.put(&mut written);
     written.extend_from_slice(&body.written);
@@ -229,7 +228,7 @@ fn next_response(method: &Method, source: &mut Source<'_>) -> Result<Passed<Resp
         trailers: body.trailers(),
         body: body.data,
     };
-    Ok(Passed { message, written })
+    Ok(Passed { message, written: written.to_vec() })
 }
 
 /// A body in chunks.
@@ -246,5 +245,5 @@ pub fn chunked(pieces: &[&[u8]]) -> Result<Chunks, End> {
     let mut source = Source::new(pieces);
     let body = Body::take(&mut source, BodyLength::Chunked)?;
     let (trailers, rest) = (body.trailers(), source.rest());
-    Ok(Chunks { data: body.data, trailers, written: body.written, rest })
+    Ok(Chunks { data: body.data, trailers, written: body.written.to_vec(), rest })
 }
