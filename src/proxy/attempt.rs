@@ -113,6 +113,12 @@ impl AttemptState {
         self.cut.get()
     }
 
+    /// Holds nobody's connection any more.
+    fn let_go(&self) {
+        *self.stream.borrow_mut() = None;
+        *self.asker.borrow_mut() = None;
+    }
+
     /// A call that changes what runs makes the other nodes old; a later command asks for it.
     fn ends_guarded(&self, end: GuardedEnd) {
         if let Some(node) = self.guarded.borrow_mut().take() {
@@ -202,5 +208,7 @@ impl Drop for Attempt {
         // Written and never answered: it may have run.
         self.state.ends_guarded(GuardedEnd::Ran);
         self.worker.end_attempt(&self.state);
+        self.state.let_go();
+        self.worker.keep_spare(self.state.clone());
     }
 }

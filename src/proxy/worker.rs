@@ -18,7 +18,7 @@ use super::tunnel::TunnelState;
 use crate::clock;
 use crate::config::{Config, IpNet};
 use crate::model::ModeKind;
-use crate::model::limits::STOP_IDLE_TIME;
+use crate::model::limits::{PLACES_KEPT, STOP_IDLE_TIME};
 use crate::nocobase::Paths;
 use crate::notice::{self, Notice};
 use crate::routing::{Balance, NoNode, NodeIndex, Nodes, Reader, Rotation, Table, Tables, Tried};
@@ -86,6 +86,8 @@ pub struct Worker {
     rotation: RefCell<Rotation>,
     held: Vec<Held>,
     attempts: RefCell<Slab<Rc<AttemptState>>>,
+    /// The memory of attempts that have ended.
+    spare: RefCell<Vec<Rc<AttemptState>>>,
     tunnels: RefCell<Slab<Rc<TunnelState>>>,
     clients: RefCell<Slab<Rc<Client>>>,
     now_ms: Cell<u64>,
@@ -139,6 +141,7 @@ impl Worker {
             access: RefCell::new(parts.access),
             kick: parts.kick,
             attempts: RefCell::default(),
+            spare: RefCell::default(),
             tunnels: RefCell::default(),
             clients: RefCell::default(),
             now_ms: Cell::new(clock::uptime_ms()),
@@ -187,13 +190,33 @@ impl Worker {
         let index = self.with_table(|table| table.pick(balance, rotation, tried, now_ms))?;
         let mut attempts = self.attempts.borrow_mut();
         let place = attempts.vacant_entry();
-        let state = Rc::new(AttemptState::new(index, place.key(), now_ms));
+        let state = self.in_spare(AttemptState::new(index, place.key(), now_ms));
         place.insert(state.clone());
         if let (Some(held), Some(node)) = (self.held.get(index.0), self.nodes.get(index.0)) {
             held.requests.set(held.requests.get() + 1);
             node.request_began();
         }
         Ok(Attempt::new(self.clone(), state))
+    }
+
+    /// Puts an attempt where an earlier one was.
+    fn in_spare(&self, attempt: AttemptState) -> Rc<AttemptState> {
+        let spare = self.spare.borrow_mut().pop();
+        if let Some(mut state) = spare
+            && let Some(place) = Rc::get_mut(&mut state)
+        {
+            *place = attempt;
+            return state;
+        }
+        Rc::new(attempt)
+    }
+
+    /// Keeps the memory of an attempt that nobody holds any more, or soon will not.
+    pub(super) fn keep_spare(&self, attempt: Rc<AttemptState>) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < PLACES_KEPT {
+            spare.push(attempt);
+        }
     }
 
     /// Takes an attempt out of the count, once: when its request ends, or when a switch cuts it.
