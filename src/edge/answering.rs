@@ -226,10 +226,6 @@ fn framing(
         }
         return Framing::Ended;
     }
-    if let ResponseBody::Own(words) = body {
-        // Whatever is asked for, they have a length.
-        headers.set(Name::ContentLength, itoa::Buffer::new().format(words.len()).as_bytes());
-    }
     match (asking.body, body.left()) {
         (BodyWanted::No, _) => Framing::Ended,
         (BodyWanted::Yes, Some(0)) => Framing::Ended,

@@ -52,6 +52,17 @@ impl Default for Lines {
     }
 }
 
+impl Clone for Lines {
+    /// The same, in the memory of an earlier head.
+    fn clone(&self) -> Self {
+        let mut copy = Self::default();
+        copy.text.extend_from_slice(&self.text);
+        copy.lines.extend_from_slice(&self.lines);
+        (copy.present, copy.connection) = (self.present, self.connection);
+        copy
+    }
+}
+
 impl Drop for Lines {
     fn drop(&mut self) {
         let (mut text, mut lines) =

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use crate::http1::{Lines, Name, is};
 use crate::nocobase::RequestClass;
 
 /// Why people get the notice.
@@ -53,26 +54,28 @@ impl Form {
     }
 }
 
-/// A whole answer. Clones share their body; the sender adds `Content-Length` and `Date`.
+/// A whole answer, ready to be sent; the sender adds `Date`. Clones share their body.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: StatusCode,
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub headers: Lines,
     pub body: Bytes,
 }
 
 impl Answer {
     pub(super) fn new(status: StatusCode, form: Form, body: impl Into<Bytes>) -> Self {
-        let headers = vec![
-            (CONTENT_TYPE, form.content_type()),
-            (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-            (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        ];
-        Self { status, headers, body: body.into() }
+        let body = body.into();
+        let mut headers = Lines::default();
+        headers.add(Name::ContentLength, body.len().to_string().as_bytes());
+        Self { status, headers, body }
+            .with(CONTENT_TYPE, form.content_type())
+            .with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
+            .with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "values are made where they are passed")]
     pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
+        self.headers.add_line(name.as_str().as_bytes(), value.as_bytes());
         self
     }
 
@@ -84,8 +87,8 @@ impl Answer {
 
     /// A header's value, where it is there and is text.
     pub fn header(&self, name: &HeaderName) -> Option<&str> {
-        let (_, value) = self.headers.iter().find(|(other, _)| other == name)?;
-        value.to_str().ok()
+        let (_, value) = self.headers.iter().find(|(other, _)| is(other, name.as_str()))?;
+        std::str::from_utf8(value).ok()
     }
 }
 

@@ -14,7 +14,7 @@ use super::headers;
 use super::journey::Journey;
 use super::tunnel::{Kind, Tunnel};
 use super::worker::Worker;
-use crate::http1::{self, Buffer, Lines, Malformed, Name, ResponseHead};
+use crate::http1::{self, Buffer, Malformed, Name, ResponseHead};
 use crate::notice::{self, Answer as OwnAnswer, Side};
 use crate::routing::NodeIndex;
 use crate::upstream::SentInformational;
@@ -131,10 +131,7 @@ impl Own {
 }
 
 fn own_response(answer: &OwnAnswer, journey: &Journey, date: &HeaderValue) -> Response<'static> {
-    let mut headers = Lines::default();
-    for (name, value) in &answer.headers {
-        headers.add_line(name.as_str().as_bytes(), value.as_bytes());
-    }
+    let mut headers = answer.headers.clone();
     headers.add(Name::XRequestId, journey.id.as_bytes());
     headers.add(Name::Date, date.as_bytes());
     let body = ResponseBody::Own(answer.body.clone());

@@ -17,6 +17,13 @@ pub struct Unsent {
     tail: &'static [u8],
 }
 
+/// Pieces that are not longer are put behind the lead: to copy them costs less than to tell the kernel
+/// of one more.
+const COPIED_BYTES_MAX: usize = 4 * 1024;
+
+/// So many bytes may wait before a piece is put behind them.
+const GATHERED_BYTES_MAX: usize = 2 * COPIED_BYTES_MAX;
+
 /// A piece of a body.
 #[derive(Debug)]
 enum Data {
@@ -55,23 +62,33 @@ impl Unsent {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.lead.is_empty() && self.has_room()
+        self.lead.is_empty() && self.is_lead_alone()
     }
 
-    /// May another piece be put behind what waits? There is room for one.
+    /// May another piece be put behind what waits? Small ones are gathered, up to a bound.
     pub fn has_room(&self) -> bool {
+        self.is_lead_alone() && self.lead.len() < GATHERED_BYTES_MAX
+    }
+
+    fn is_lead_alone(&self) -> bool {
         self.data.bytes().is_empty() && self.tail.is_empty()
     }
 
     /// Puts a piece of a body, as it is.
     pub fn put(&mut self, data: Buffer) {
         debug_assert!(self.has_room(), "the piece before would be lost");
+        if data.len() <= COPIED_BYTES_MAX {
+            return self.lead.extend_from_slice(&data);
+        }
         self.data = Data::Passing(data);
     }
 
     /// Puts a body of our own.
     pub fn put_own(&mut self, data: Bytes) {
         debug_assert!(self.has_room(), "the piece before would be lost");
+        if data.len() <= COPIED_BYTES_MAX {
+            return self.lead.extend_from_slice(&data);
+        }
         self.data = Data::Own(data);
     }
 
@@ -79,7 +96,10 @@ impl Unsent {
     pub fn put_chunk(&mut self, data: Buffer) {
         http1::put_chunk_size(&mut self.lead, data.len());
         self.put(data);
-        self.tail = b"\r\n";
+        match self.is_lead_alone() {
+            true => self.lead.extend_from_slice(b"\r\n"),
+            false => self.tail = b"\r\n",
+        }
     }
 
     /// Puts the end of a chunked body.
@@ -93,7 +113,7 @@ impl Unsent {
     /// The socket's, and `WriteZero` where it takes nothing.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, to: &Stream) -> Poll<io::Result<()>> {
         let (lead, data) = (&self.lead[..], self.data.bytes());
-        let written = if self.has_room() {
+        let written = if self.is_lead_alone() {
             // One piece costs the kernel less when it is not a list.
             to.poll_write(cx, lead)
         } else {
