@@ -111,10 +111,10 @@ impl Session {
 
     /// Runs what an upgrade has left.
     async fn tunnel(&self) {
-        let Some(tunnel) = self.client.take_tunnel() else { return };
+        let Some(mut tunnel) = self.client.take_tunnel() else { return };
         self.client.enter(ClientPhase::Tunnel, self.worker.now_ms());
-        // Large, and most connections never come here.
-        Box::pin(tunnel.run(self.client.stream.clone(), self.client.inbound.take_bytes())).await;
+        tunnel.begins_with(self.client.inbound.take_bytes());
+        tunnel.await;
     }
 }
 

@@ -8,8 +8,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use http::HeaderValue;
-
 use super::inbound::Inbound;
 use super::tunnel::Tunnel;
 use super::worker::{Settings, millis};
@@ -54,7 +52,7 @@ pub struct Client {
     pub stream: Stream,
     pub inbound: Inbound,
     /// The peer's address, ready to be sent as X-Forwarded-For.
-    pub forwarded_for: HeaderValue,
+    pub forwarded_for: Box<[u8]>,
     phase: Cell<ClientPhase>,
     since_ms: Cell<u64>,
     /// Since when the client takes none of our bytes; 0 while it does.
@@ -95,9 +93,7 @@ Content-Length: 44\r\nConnection: close\r\n\r\nclient side: the request head cam
 
 impl Client {
     pub fn new(address: SocketAddr, peer: Peer, stream: Stream, now_ms: u64) -> Rc<Self> {
-        let ip = unmapped(address.ip()).to_string();
-        let forwarded_for =
-            HeaderValue::try_from(ip).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        let forwarded_for = unmapped(address.ip()).to_string().into_bytes().into();
         Rc::new(Self {
             address,
             peer,

@@ -133,8 +133,8 @@ pub fn towards_node(headers: &mut Lines, client: &Client, settings: &Settings, i
         headers.add(Name::Te, b"trailers");
     }
     let said = said.unwrap_or_default();
-    let address = said.address.as_ref().unwrap_or(&client.forwarded_for);
-    headers.add(Name::XForwardedFor, address.as_bytes());
+    let address = said.address.as_ref().map_or(&client.forwarded_for[..], HeaderValue::as_bytes);
+    headers.add(Name::XForwardedFor, address);
     headers.add(Name::XForwardedProto, said.proto.as_deref().unwrap_or(b"http"));
     match said.host {
         Some(host) => headers.add(Name::XForwardedHost, &host),

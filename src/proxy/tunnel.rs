@@ -53,12 +53,15 @@ impl TunnelState {
     }
 }
 
-/// A tunnel; counted on its node from its making to its drop.
+/// A tunnel; counted on its node from its making to its drop. As a future it carries bytes, and ends
+/// when it is over: both sides are cut then.
 #[derive(Debug)]
 pub struct Tunnel {
     kind: Kind,
     node: Stream,
-    early: Buffer,
+    down: Lane,
+    up: Lane,
+    closing: Closing,
     state: Rc<TunnelState>,
     key: usize,
     worker: Rc<Worker>,
@@ -72,7 +75,7 @@ impl Tunnel {
         journey: Box<Journey>,
         kind: Kind,
         client: Stream,
-        (index, node, mut early): (NodeIndex, Stream, Buffer),
+        (index, node, early): (NodeIndex, Stream, Buffer),
     ) -> Self {
         let state = Rc::new(TunnelState {
             node: index,
@@ -81,43 +84,29 @@ impl Tunnel {
             waker: RefCell::new(None),
         });
         let key = worker.begin_tunnel(state.clone());
-        early.settle();
-        Self { kind, node, early, state, key, worker, journey }
+        let (down, up) = (Lane::new(early), Lane::new(Buffer::default()));
+        Self { kind, node, down, up, closing: Closing::default(), state, key, worker, journey }
     }
 
-    /// Carries bytes until the tunnel is over. `early` is what the client sent behind its request.
-    pub fn run(mut self, client: Stream, early: Buffer) -> Running {
-        let (down, up) = (Lane::new(std::mem::take(&mut self.early)), Lane::new(early));
-        Running { tunnel: self, client, down, up, closing: Closing::default() }
+    /// What the client sent behind its request; before the first poll.
+    pub fn begins_with(&mut self, early: Buffer) {
+        self.up = Lane::new(early);
     }
 }
 
-/// A tunnel that carries bytes; ends when it is over. Both sides are cut then.
-#[derive(Debug)]
-pub struct Running {
-    tunnel: Tunnel,
-    client: Stream,
-    down: Lane,
-    up: Lane,
-    closing: Closing,
-}
-
-impl Future for Running {
+impl Future for Tunnel {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { tunnel, client, down, up, closing } = &mut *self;
+        let tunnel = &mut *self;
         *tunnel.state.waker.borrow_mut() = Some(cx.waker().clone());
-        let (client, node) = (client.clone(), tunnel.node.clone());
-        let sides = Sides { client: client.clone(), node: node.clone(), kind: tunnel.kind };
-        let ended = ready!(sides.poll(cx, (&mut *down, &mut *up), closing, &tunnel.state));
-        tunnel.journey.sent(usize::try_from(down.bytes).unwrap_or(usize::MAX));
-        match ended {
+        match ready!(tunnel.poll_both(cx)) {
             Ok(()) => tunnel.journey.completed(),
             Err(error) => tracing::debug!(%error, "a tunnel broke off"),
         }
-        node.cut();
-        client.cut();
+        tunnel.journey.sent(usize::try_from(tunnel.down.bytes).unwrap_or(usize::MAX));
+        tunnel.node.cut();
+        tunnel.state.client.cut();
         Poll::Ready(())
     }
 }
@@ -157,7 +146,8 @@ enum Pass {
 }
 
 impl Lane {
-    fn new(early: Buffer) -> Self {
+    fn new(mut early: Buffer) -> Self {
+        early.settle();
         let mut frames = FrameTracker::default();
         frames.pass(&early);
         let bytes = early.len() as u64;
@@ -247,32 +237,21 @@ impl Closing {
     }
 }
 
-struct Sides {
-    client: Stream,
-    node: Stream,
-    kind: Kind,
-}
-
-impl Sides {
+impl Tunnel {
     /// One look at both directions; `Ready` when the tunnel is over.
-    fn poll(
-        mut self,
-        cx: &mut Context<'_>,
-        (down, up): (&mut Lane, &mut Lane),
-        closing: &mut Closing,
-        state: &TunnelState,
-    ) -> Poll<io::Result<()>> {
-        if up.poll(cx, (&self.client, &self.node), Pass::All)?.is_ready() {
+    fn poll_both(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { kind, node, down, up, closing, state, .. } = &mut *self;
+        if up.poll(cx, (&state.client, node), Pass::All)?.is_ready() {
             // The client has gone, or has finished; a WebSocket has nothing left to say then.
-            if self.kind == Kind::WebSocket || down.ended == Ended::Passed {
+            if *kind == Kind::WebSocket || down.ended == Ended::Passed {
                 return Poll::Ready(Ok(()));
             }
         }
         if state.is_closing() {
-            return self.poll_closing(cx, (down, up), closing);
+            return self.poll_closing(cx);
         }
-        if down.poll(cx, (&self.node, &self.client), Pass::All)?.is_ready() {
-            let over = self.kind == Kind::WebSocket || up.ended == Ended::Passed;
+        if down.poll(cx, (node, &state.client), Pass::All)?.is_ready() {
+            let over = *kind == Kind::WebSocket || up.ended == Ended::Passed;
             // The client of a WebSocket has a moment to answer its node's Close.
             if over && (up.ended == Ended::Passed || closing.poll_late(cx).is_ready()) {
                 return Poll::Ready(Ok(()));
@@ -284,17 +263,13 @@ impl Sides {
     /// Our Close, once no frame is open towards the client; then its answer, which goes to the
     /// node as it is. A node stalled in mid-frame, or a client that does not answer, has
     /// [`TUNNEL_CLOSE_ANSWER`].
-    fn poll_closing(
-        &mut self,
-        cx: &mut Context<'_>,
-        (down, up): (&mut Lane, &mut Lane),
-        closing: &mut Closing,
-    ) -> Poll<io::Result<()>> {
-        if self.kind == Kind::Raw {
+    fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { kind, node, down, up, closing, state, .. } = self;
+        if *kind == Kind::Raw {
             return Poll::Ready(Ok(()));
         }
         if !closing.sent {
-            let moved = down.poll(cx, (&self.node, &self.client), Pass::ToBoundary)?;
+            let moved = down.poll(cx, (node, &state.client), Pass::ToBoundary)?;
             if moved.is_ready() {
                 closing.sent = true;
                 // The step to the boundary has taken its time; the answer gets its own.
@@ -305,7 +280,7 @@ impl Sides {
             }
         }
         let answered = up.frames.close_seen() && up.frames.at_boundary() && up.held.is_empty();
-        let sent = closing.sent && down.poll_write(cx, &self.client)?.is_ready();
+        let sent = closing.sent && down.poll_write(cx, &state.client)?.is_ready();
         if sent && answered {
             return Poll::Ready(Ok(()));
         }

@@ -16,7 +16,7 @@ const OPCODE_CLOSE: u8 = 0x8;
 #[derive(Clone, Debug, Default)]
 pub struct FrameTracker {
     header: [u8; HEADER_BYTES_MAX],
-    header_len: usize,
+    header_len: u8,
     payload_left: u64,
     close_seen: bool,
 }
@@ -60,7 +60,9 @@ impl FrameTracker {
             self.payload_left -= here as u64;
             return here;
         }
-        if let (Some(slot), Some(byte)) = (self.header.get_mut(self.header_len), bytes.first()) {
+        if let (Some(slot), Some(byte)) =
+            (self.header.get_mut(usize::from(self.header_len)), bytes.first())
+        {
             *slot = *byte;
             self.header_len += 1;
         }
@@ -86,7 +88,7 @@ impl FrameTracker {
         if self.header_len < 2 + length_bytes + mask_bytes {
             return None;
         }
-        let long = self.header.iter().skip(2).take(length_bytes);
+        let long = self.header.iter().skip(2).take(usize::from(length_bytes));
         Some(short.unwrap_or_else(|| long.fold(0, |sum, byte| sum << 8 | u64::from(*byte))))
     }
 }
