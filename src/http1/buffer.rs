@@ -14,6 +14,17 @@ thread_local! {
     static FREE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Left free in front of the first bytes of a block: what is written before them goes out with them in
+/// one piece.
+const HEADROOM_BYTES: usize = 2 * 1024;
+
+/// Was there room?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fits {
+    Yes,
+    No,
+}
+
 /// Bytes that came and were not taken. Empty, it holds no memory.
 #[derive(Default)]
 pub struct Buffer {
@@ -68,19 +79,42 @@ impl Buffer {
 
     fn grow(&mut self, more: usize) {
         let length = self.len();
-        if self.is_block() && length + more <= BLOCK_BYTES {
-            self.memory.copy_within(self.range(), 0);
+        let wanted = HEADROOM_BYTES + length + more;
+        if self.is_block() && wanted <= BLOCK_BYTES {
+            self.memory.copy_within(self.range(), HEADROOM_BYTES);
         } else {
-            let mut memory = match length + more {
-                wanted if wanted <= BLOCK_BYTES => lend(),
-                wanted => vec![0; wanted].into_boxed_slice(),
+            let mut memory = match wanted {
+                ..=BLOCK_BYTES => lend(),
+                _ => vec![0; wanted].into_boxed_slice(),
             };
-            if let Some(front) = memory.get_mut(..length) {
-                front.copy_from_slice(self);
+            if let Some(place) = memory.get_mut(HEADROOM_BYTES..HEADROOM_BYTES + length) {
+                place.copy_from_slice(self);
             }
             give_back(std::mem::replace(&mut self.memory, memory));
         }
-        (self.from, self.until) = (0, narrow(length));
+        (self.from, self.until) = (narrow(HEADROOM_BYTES), narrow(HEADROOM_BYTES + length));
+    }
+
+    /// Puts `bytes` in front, where there is room for them before those that came first; else nothing.
+    pub fn prepend(&mut self, bytes: &[u8]) -> Fits {
+        let from = self.from as usize;
+        let begin = from.checked_sub(bytes.len());
+        let Some(room) = begin.and_then(|begin| self.memory.get_mut(begin..from)) else {
+            return Fits::No;
+        };
+        room.copy_from_slice(bytes);
+        self.from -= narrow(bytes.len());
+        Fits::Yes
+    }
+
+    /// As [`Self::prepend`], behind those that came last.
+    pub fn append(&mut self, bytes: &[u8]) -> Fits {
+        let room = self.memory.len() - self.until as usize;
+        if room < bytes.len() {
+            return Fits::No;
+        }
+        self.extend_from_slice(bytes);
+        Fits::Yes
     }
 
     /// Drops the first `count` bytes, of which there are so many.
@@ -245,12 +279,32 @@ mod tests {
     #[test]
     fn there_is_room_behind_bytes_that_fill_a_block_and_more() {
         let mut buffer = Buffer::default();
-        buffer.extend_from_slice(&[1; BLOCK_BYTES]);
-        buffer.advance(BLOCK_BYTES - 2);
+        buffer.extend_from_slice(&[1; BLOCK_BYTES - HEADROOM_BYTES]);
+        assert!(buffer.is_block());
+        buffer.advance(buffer.len() - 2);
         assert!(BLOCK_BYTES / 2 <= buffer.room().len());
         buffer.extend_from_slice(&[2; BLOCK_BYTES]);
         assert_eq!((buffer.len(), &buffer[..3]), (BLOCK_BYTES + 2, &[1, 1, 2][..]));
         assert!(!buffer.room().is_empty());
+    }
+
+    #[test]
+    fn what_is_put_beside_the_bytes_stands_there_or_nowhere() {
+        let mut buffer = Buffer::default();
+        fill(&mut buffer, b"head, body");
+        buffer.advance(6);
+        assert_eq!(buffer.prepend(b"a new head, "), Fits::Yes);
+        assert_eq!(&buffer[..], b"a new head, body");
+        let room = buffer.from as usize;
+        assert_eq!(buffer.prepend(&vec![0; room + 1]), Fits::No);
+        assert_eq!(&buffer[..], b"a new head, body");
+        assert_eq!(buffer.prepend(&vec![7; room]), Fits::Yes);
+        assert_eq!(&buffer[room..], b"a new head, body");
+        assert_eq!(buffer.append(b"."), Fits::Yes);
+        assert_eq!(&buffer[room..], b"a new head, body.");
+        let mut settled = Buffer::from("x");
+        assert_eq!((settled.prepend(b"y"), settled.append(b"y")), (Fits::No, Fits::No));
+        assert_eq!(&settled[..], b"x");
     }
 
     #[test]
@@ -263,7 +317,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_come_out_as_they_went_in(steps in prop::collection::vec((0_u8..5, 0_usize..700), 0..60)) {
+        fn bytes_come_out_as_they_went_in(steps in prop::collection::vec((0_u8..6, 0_usize..700), 0..60)) {
             let (mut buffer, mut expected, mut next) = (Buffer::default(), Vec::new(), 0_u8);
             for (what, count) in steps {
                 let count = if what < 2 { count } else { count.min(expected.len()) };
@@ -275,6 +329,9 @@ mod tests {
                     }
                     2 => prop_assert_eq!(buffer.take(count).to_vec(), expected.drain(..count).collect::<Vec<u8>>()),
                     3 => { buffer.advance(count); expected.drain(..count); }
+                    4 => if buffer.prepend(&vec![0; count]) == Fits::Yes {
+                        expected.splice(..0, vec![0; count]);
+                    },
                     _ => buffer.settle(),
                 }
                 prop_assert_eq!(&buffer[..], &expected[..]);

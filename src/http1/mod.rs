@@ -15,7 +15,7 @@ mod scan;
 mod target;
 
 pub use body::{BodyDecoder, CutShort, Decoded};
-pub use buffer::Buffer;
+pub use buffer::{Buffer, Fits};
 pub use chunked::{put_chunk_size, put_last_chunk};
 pub use connection::ConnectionOptions;
 pub use framing::{BodyLength, of_request, of_response};

@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 
 use super::Stream;
-use crate::http1::{self, Buffer};
+use crate::http1::{self, Buffer, Fits};
 
 /// Bytes on their way out, written together as far as the socket takes them.
 #[derive(Debug)]
@@ -17,12 +17,8 @@ pub struct Unsent {
     tail: &'static [u8],
 }
 
-/// Pieces that are not longer are put behind the lead: to copy them costs less than to tell the kernel
-/// of one more.
+/// Words of our own that are not longer are copied behind their head.
 const COPIED_BYTES_MAX: usize = 4 * 1024;
-
-/// So many bytes may wait before a piece is put behind them.
-const GATHERED_BYTES_MAX: usize = 2 * COPIED_BYTES_MAX;
 
 /// A piece of a body.
 #[derive(Debug)]
@@ -62,23 +58,20 @@ impl Unsent {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.lead.is_empty() && self.is_lead_alone()
+        self.lead.is_empty() && self.has_room()
     }
 
-    /// May another piece be put behind what waits? Small ones are gathered, up to a bound.
+    /// May another piece be put behind what waits? There is room for one.
     pub fn has_room(&self) -> bool {
-        self.is_lead_alone() && self.lead.len() < GATHERED_BYTES_MAX
-    }
-
-    fn is_lead_alone(&self) -> bool {
         self.data.bytes().is_empty() && self.tail.is_empty()
     }
 
     /// Puts a piece of a body, as it is.
-    pub fn put(&mut self, data: Buffer) {
-        debug_assert!(self.has_room(), "the piece before would be lost");
-        if data.len() <= COPIED_BYTES_MAX {
-            return self.lead.extend_from_slice(&data);
+    pub fn put(&mut self, mut data: Buffer) {
+        debug_assert!(self.data.bytes().is_empty(), "the piece before would be lost");
+        // To copy what comes before it costs less than to tell the kernel of two pieces.
+        if data.prepend(&self.lead) == Fits::Yes {
+            self.lead.clear();
         }
         self.data = Data::Passing(data);
     }
@@ -93,13 +86,14 @@ impl Unsent {
     }
 
     /// Puts a piece of a body, not empty, as a chunk.
-    pub fn put_chunk(&mut self, data: Buffer) {
+    pub fn put_chunk(&mut self, mut data: Buffer) {
+        const END: &[u8] = b"\r\n";
         http1::put_chunk_size(&mut self.lead, data.len());
+        self.tail = match data.append(END) {
+            Fits::Yes => b"",
+            Fits::No => END,
+        };
         self.put(data);
-        match self.is_lead_alone() {
-            true => self.lead.extend_from_slice(b"\r\n"),
-            false => self.tail = b"\r\n",
-        }
     }
 
     /// Puts the end of a chunked body.
@@ -113,13 +107,12 @@ impl Unsent {
     /// The socket's, and `WriteZero` where it takes nothing.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, to: &Stream) -> Poll<io::Result<()>> {
         let (lead, data) = (&self.lead[..], self.data.bytes());
-        let written = if self.is_lead_alone() {
+        let written = match (lead, data, self.tail) {
             // One piece costs the kernel less when it is not a list.
-            to.poll_write(cx, lead)
-        } else {
-            let slices = [IoSlice::new(lead), IoSlice::new(data), IoSlice::new(self.tail)];
-            let pieces = if self.tail.is_empty() { 2 } else { 3 };
-            to.poll_write_vectored(cx, slices.get(..pieces).unwrap_or(&slices))
+            (only, [], []) | ([], only, []) => to.poll_write(cx, only),
+            (first, second, third) => {
+                to.poll_write_vectored(cx, &[first, second, third].map(IoSlice::new))
+            }
         };
         let taken = match written {
             Poll::Pending => {
