@@ -126,9 +126,12 @@ impl Buffer {
         }
     }
 
+    #[inline]
     pub fn clear(&mut self) {
-        give_back(std::mem::take(&mut self.memory));
-        (self.from, self.until) = (0, 0);
+        if !self.memory.is_empty() {
+            give_back(std::mem::take(&mut self.memory));
+            (self.from, self.until) = (0, 0);
+        }
     }
 
     /// Takes the first `count` bytes, of which there are so many. Whichever part is smaller is copied.
@@ -163,6 +166,7 @@ impl Buffer {
 
     /// To be called before a wait: gives the block back. What has not been taken is kept, in no more
     /// memory than it needs.
+    #[inline]
     pub fn settle(&mut self) {
         if self.is_empty() {
             self.clear();
@@ -191,8 +195,9 @@ fn give_back(memory: Box<[u8]>) {
 }
 
 impl Drop for Buffer {
+    #[inline]
     fn drop(&mut self) {
-        give_back(std::mem::take(&mut self.memory));
+        self.clear();
     }
 }
 

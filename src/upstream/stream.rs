@@ -95,6 +95,11 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         self.while_whole()?;
         let mut socket = self.0.socket.borrow_mut();
+        // Most that ask come too early: for them, no block is lent.
+        if socket.poll_read_ready(cx).is_pending() {
+            into.settle();
+            return Poll::Pending;
+        }
         let room = into.room();
         let most = most.min(room.len());
         let mut read = ReadBuf::new(room.get_mut(..most).unwrap_or_default());
