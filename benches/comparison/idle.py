@@ -8,7 +8,7 @@ from .load import write_request
 from .processes import MeasurementError, Owned, await_true, raise_descriptor_limit
 
 # Fewer where the process may not open enough descriptors: a tunnel takes two. Many, because a heap
-# grows in steps, of up to 2 MiB: that is 0.2 KiB for each of so many, and was 0.5 for 4,000.
+# grows in steps.
 CONNECTIONS_MAX = 9000
 CONNECTIONS_MIN = 500
 DESCRIPTORS_SPARE = 1000

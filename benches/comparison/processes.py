@@ -1,5 +1,6 @@
 """Processes that this run owns: started pinned to one CPU, measured, ended by their pid."""
 
+import contextlib
 import ctypes
 import os
 import random
@@ -16,11 +17,25 @@ STOP_SECONDS_MAX = 5
 # a port found free is not taken by some connection before its server binds it.
 PORTS = range(18_000, 32_000)
 PR_SET_PDEATHSIG = 1
+PR_SET_THP_DISABLE = 41
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class MeasurementError(Exception):
     """The run cannot give a figure that means something; the text says why."""
+
+
+@contextlib.contextmanager
+def small_pages():
+    """Whatever is started meanwhile gets no huge pages: memory would be counted in steps of 2 MiB."""
+    def disable(huge_pages):
+        if LIBC.prctl(PR_SET_THP_DISABLE, huge_pages, 0, 0, 0):
+            raise MeasurementError(f"prctl: {os.strerror(ctypes.get_errno())}")
+    disable(1)
+    try:
+        yield
+    finally:
+        disable(0)
 
 
 class Owned:

@@ -9,7 +9,7 @@ from .backends import Backends
 from .cases import FIGURES
 from .load import Load
 from .peers import FLOOR, OTHERS, Setup, page_of, start
-from .processes import await_true
+from .processes import await_true, small_pages
 
 WARM_UP_SECONDS_MAX = 2
 # Memory repeats to a hundredth of a KiB; more rounds would tell nothing more.
@@ -71,7 +71,7 @@ def measure_idle(plan, setup, _running, say):
     say(f"{setup.case.name}: answers are right; {rounds} rounds of {held} connections each")
     for number in range(rounds):
         for name in in_turn(list(plan.peers), number):
-            with started(name, plan, setup) as peer:
+            with small_pages(), started(name, plan, setup) as peer:
                 slices[name].append(idle.measure(plan, setup, peer, held))
                 empty(setup.access_log, peer)
         say_round(setup.case, number, slices, say)
