@@ -160,8 +160,9 @@ fn status_line(bytes: &[u8]) -> Result<Option<(Version, StatusCode, usize)>, Mal
         Some(_) => return Err(wrong),
         None => return Ok(None),
     }
-    let Some(until) = scan::text_end(bytes, reason) else { return Ok(None) };
-    let end = scan::line_end(bytes, until)?;
+    let said = bytes.get(reason..).unwrap_or_default();
+    let Some(length) = scan::text_length(said)? else { return Ok(None) };
+    let end = scan::line_end(bytes, reason + length)?;
     Ok(end.map(|end| (version, status, end)))
 }
 
@@ -182,11 +183,9 @@ fn version(bytes: &[u8], begin: usize) -> Result<Option<(Version, usize)>, Malfo
     }
 }
 
-/// The header lines that begin at `at`, and where they end: behind the first empty line.
+/// The header lines that begin at `begin`, and where they end: behind the first empty line.
 fn section(bytes: &[u8], begin: usize) -> Result<Option<(Lines, usize)>, Malformed> {
     let (mut lines, mut at) = (Lines::default(), begin);
-    // The empty line, and the first one where there is one.
-    let others = if begin == 0 { 1 } else { 2 };
     loop {
         match scan::line(bytes, at)? {
             Scanned::Line(_) if lines.len() == HEADERS_MAX => return Err(Malformed::TooManyLines),
@@ -195,14 +194,6 @@ fn section(bytes: &[u8], begin: usize) -> Result<Option<(Lines, usize)>, Malform
                 at = found.end;
             }
             Scanned::End(end) if HEAD_BYTES_MAX < end => return Err(Malformed::HeadTooLong),
-            Scanned::End(end)
-                if scan::has_controls(
-                    bytes.get(..end).unwrap_or_default(),
-                    lines.len() + others,
-                ) =>
-            {
-                return Err(Malformed::Head("a header's value"));
-            }
             Scanned::End(end) => {
                 lines.were_in(bytes.get(..at).unwrap_or_default());
                 return Ok(Some((lines, end)));

@@ -9,6 +9,7 @@ mod chunked;
 mod connection;
 mod framing;
 mod head;
+mod lanes;
 mod lines;
 mod names;
 mod scan;

@@ -1,5 +1,7 @@
 //! The header names that the gateway acts on, told apart once, when a line is read.
 
+use super::lanes::{LANES, Lanes};
+
 /// A name that something here asks for, or that never passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -98,111 +100,42 @@ impl Name {
     }
 }
 
-/// A name that reading has to look at: its first bytes, as numbers that are compared at once. Zeros
-/// stand behind its end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Packed([u64; WORDS]);
-
 /// The longest known name fits into so many words of eight bytes.
 const WORDS: usize = 3;
 
-/// Bytes of a name that are compared as numbers.
-const PACKED_MAX: usize = 8 * WORDS;
-
-impl Packed {
-    /// Of a name's first bytes.
-    pub(super) fn of(name: &[u8]) -> Self {
-        let mut bytes = [0; PACKED_MAX];
-        for (byte, from) in bytes.iter_mut().zip(name) {
-            *byte = *from;
-        }
-        let (words, _) = bytes.as_chunks::<8>();
-        let mut packed = Self::default();
-        for (word, from) in packed.0.iter_mut().zip(words) {
-            *word = u64::from_le_bytes(*from);
-        }
-        packed
-    }
-
-    /// Of the name that begins at `begin` and ends before a colon within these words: itself and its
-    /// length. `None` where the bytes are too few or the name is longer.
-    #[inline]
-    pub(super) fn until_colon(bytes: &[u8], begin: usize) -> Option<(Self, usize)> {
-        let mut packed = Self::default();
-        for (k, slot) in packed.0.iter_mut().enumerate() {
-            let word = bytes.get(begin + 8 * k..)?.first_chunk::<8>()?;
-            let word = u64::from_le_bytes(*word);
-            let colons = marked(word ^ (ONES * 0x3A));
-            if colons != 0 {
-                let bits = colons.trailing_zeros() & !7;
-                *slot = word & !(u64::MAX << bits);
-                return Some((packed, 8 * k + bits as usize / 8));
-            }
-            *slot = word;
-        }
-        None
-    }
-}
-
-const ONES: u64 = u64::MAX / 0xFF;
-
-/// The highest bit of each byte that is 0; above the lowest of them, of others too.
-const fn marked(word: u64) -> u64 {
-    word.wrapping_sub(ONES) & !word & (ONES * 0x80)
-}
-
-/// What a packed name is compared with.
+/// What the words of a name are compared with.
+#[derive(Clone, Copy)]
 struct Pattern {
-    kind: Kind,
     words: [u64; WORDS],
-    /// The bits that do not count: in which a letter differs from its capital, or behind the end.
-    free: [u64; WORDS],
+    /// The bits that count: those of its own bytes.
+    counted: [u64; WORDS],
 }
 
 impl Pattern {
-    const fn name(name: Name) -> Self {
-        Self::begin(name.text().as_bytes(), Kind::Known(name))
-    }
-
-    /// Of a text in small letters.
-    const fn begin(text: &[u8], kind: Kind) -> Self {
-        let (mut words, mut free) = ([0; WORDS], [0; WORDS]);
+    /// Of a text of small letters and hyphens.
+    const fn of(text: &str) -> Self {
+        let text = text.as_bytes();
+        let (mut words, mut counted) = ([0; WORDS], [0; WORDS]);
         let mut at = 0;
         while at < text.len() {
+            assert!(text[at].is_ascii_lowercase() || text[at] == b'-', "case would not be folded");
             let (word, shift) = (at / 8, at % 8 * 8);
             words[word] |= (text[at] as u64) << shift;
-            if text[at].is_ascii_lowercase() {
-                free[word] |= 0x20 << shift;
-            }
+            counted[word] |= 0xFF << shift;
             at += 1;
         }
-        Self { kind, words, free }
+        Self { words, counted }
     }
 
-    /// The same, whatever follows its `length` bytes.
-    const fn and_more(mut self, length: usize) -> Self {
-        let mut at = length;
-        while at < PACKED_MAX {
-            self.free[at / 8] |= 0xFF << (at % 8 * 8);
-            at += 1;
-        }
-        self
-    }
-
-    const fn matches(&self, name: Packed) -> bool {
-        let [a, b, c] = name.0;
-        let other = (a ^ self.words[0]) & !self.free[0]
-            | (b ^ self.words[1]) & !self.free[1]
-            | (c ^ self.words[2]) & !self.free[2];
+    /// Does `name` begin so?
+    #[inline]
+    const fn begins(&self, name: [u64; WORDS]) -> bool {
+        let [a, b, c] = name;
+        let other = (a ^ self.words[0]) & self.counted[0]
+            | (b ^ self.words[1]) & self.counted[1]
+            | (c ^ self.words[2]) & self.counted[2];
         other == 0
     }
-}
-
-/// Are there any in a name?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Underscores {
-    None,
-    Some,
 }
 
 const FORWARDED: &str = "x-forwarded-";
@@ -210,20 +143,36 @@ const FORWARDED: &str = "x-forwarded-";
 impl Kind {
     /// Of a name as it came, in whatever case (RFC 9110 section 5.1).
     pub fn of(name: &[u8]) -> Self {
-        let packed = Packed::of(name);
-        let underscores = if name.contains(&b'_') { Underscores::Some } else { Underscores::None };
-        let known = Self::known(packed, name.len());
-        known.unwrap_or_else(|| Self::other(packed, name, underscores))
+        if name.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'-') {
+            let mut front = [0; LANES];
+            front.iter_mut().zip(name).for_each(|(byte, from)| *byte = *from);
+            return Self::of_letters(&front, name.len());
+        }
+        match name.get(..FORWARDED.len()) {
+            Some(front) if is(front, FORWARDED) => Self::Forwarded,
+            Some(_) | None if name.contains(&b'_') && is_disguised(name) => Self::Disguised,
+            Some(_) | None => Self::Other,
+        }
     }
 
-    /// Of a name that is known: it is a token then.
+    /// Of a name of letters and hyphens, as every known name is: it is the first `length` bytes of
+    /// `front`, or its beginning is all of them.
     #[inline]
-    pub(super) fn known(name: Packed, length: usize) -> Option<Self> {
+    pub(super) fn of_letters(front: &Lanes, length: usize) -> Self {
         use Name as N;
+        // This bit tells a letter from its capital, and a hyphen has it.
+        const SMALL: u64 = u64::MAX / 0xFF * 0x20;
+        let (words, _) = front.as_chunks();
+        let &[a, b, c, ..] = words else { return Self::Other };
+        let name = [a, b, c].map(|word| u64::from_le_bytes(word) | SMALL);
         macro_rules! of {
-            ($($name:expr),*) => { const { &[$(Pattern::name($name)),*] } };
+            ($($known:expr),+) => {
+                {$(if const { Pattern::of($known.text()) }.begins(name) {
+                    return Self::Known($known);
+                })+}
+            };
         }
-        let candidates: &[Pattern] = match length {
+        match length {
             2 => of![N::Te],
             4 => of![N::Host, N::Date],
             6 => of![N::Accept, N::Expect],
@@ -238,23 +187,13 @@ impl Kind {
             17 => of![N::TransferEncoding, N::XForwardedProto],
             18 => of![N::ProxyAuthenticate],
             19 => of![N::ProxyAuthorization],
-            _ => &[],
-        };
-        candidates.iter().find(|known| known.matches(name)).map(|known| known.kind)
-    }
-
-    /// Of a token that is not known.
-    #[inline]
-    pub(super) fn other(packed: Packed, name: &[u8], underscores: Underscores) -> Self {
-        const FAMILY: Pattern =
-            Pattern::begin(FORWARDED.as_bytes(), Kind::Forwarded).and_more(FORWARDED.len());
-        if FAMILY.matches(packed) {
-            return FAMILY.kind;
+            _ => {}
         }
-        match underscores {
-            Underscores::Some if is_disguised(name) => Self::Disguised,
-            Underscores::Some | Underscores::None => Self::Other,
+        let family = const { Pattern::of(FORWARDED) };
+        if FORWARDED.len() <= length && family.begins(name) {
+            return Self::Forwarded;
         }
+        Self::Other
     }
 }
 
@@ -340,15 +279,6 @@ mod tests {
             ("", Kind::Other),
         ] {
             assert_eq!(Kind::of(text.as_bytes()), kind, "{text}");
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn a_name_ends_at_its_colon(name in "[!-9;-~]{0,30}") {
-            let line = [b"x\r\n", name.as_bytes(), b": and more than a word"].concat();
-            let packed = (name.len() < PACKED_MAX).then(|| (Packed::of(name.as_bytes()), name.len()));
-            proptest::prop_assert_eq!(Packed::until_colon(&line, 3), packed);
         }
     }
 

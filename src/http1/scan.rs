@@ -1,7 +1,7 @@
 //! Lines of a head, one byte after another (RFC 9112 sections 2.2 and 5): where a name ends, where a
 //! value does, and what may stand in neither.
 
-use super::names::{Packed, Underscores};
+use super::lanes::{self, LANES, Lanes};
 use super::{Kind, Malformed};
 
 /// A header line: where its parts stand in the bytes that were scanned.
@@ -25,57 +25,76 @@ pub(super) enum Scanned {
     More,
 }
 
-/// Scans the line that begins at `begin`.
+/// Scans the line that begins at `begin`. What is seldom seen is told apart byte by byte, behind the
+/// quick looks at what nearly always comes.
 ///
 /// # Errors
 /// [`Malformed`]: it is no header line, however it goes on.
 #[inline]
 pub(super) fn line(bytes: &[u8], begin: usize) -> Result<Scanned, Malformed> {
-    if bytes.get(begin) == Some(&b'\r') {
-        return empty_line(bytes, begin);
+    let (kind, colon) = match plain_name(bytes, begin) {
+        Some(plain) => plain,
+        None if bytes.get(begin) == Some(&b'\r') => return empty_line(bytes, begin),
+        None => match any_name(bytes, begin)? {
+            Some(name) => name,
+            None => return Ok(Scanned::More),
+        },
+    };
+    let (name, from) = ((begin, colon), colon + 1);
+    let Some(text) = bytes.get(from..) else { return Ok(Scanned::More) };
+    // As nearly every value is written.
+    if let Some(length) = first(text, lanes::control)
+        && let Some([b' ', first, .., last, b'\r', b'\n']) = text.get(..length + 2)
+        && b' ' < *first
+        && b' ' < *last
+    {
+        let until = from + length;
+        return Ok(Scanned::Line(Found { kind, name, value: (from + 1, until), end: until + 2 }));
     }
-    let Some((kind, colon)) = name(bytes, begin)? else { return Ok(Scanned::More) };
-    let mut from = colon + 1;
-    while is_blank(bytes.get(from)) {
+    let Some(length) = text_length(text)? else { return Ok(Scanned::More) };
+    let Some(end) = line_end(bytes, from + length)? else { return Ok(Scanned::More) };
+    let value = trimmed(bytes, from, from + length);
+    Ok(Scanned::Line(Found { kind, name, value, end }))
+}
+
+/// Without the blanks around it.
+fn trimmed(bytes: &[u8], mut from: usize, mut until: usize) -> (usize, usize) {
+    while from < until && is_blank(bytes.get(from)) {
         from += 1;
     }
-    let Some(mut until) = text_end(bytes, from) else { return Ok(Scanned::More) };
-    let Some(end) = line_end(bytes, until)? else { return Ok(Scanned::More) };
     while from < until && is_blank(bytes.get(until - 1)) {
         until -= 1;
     }
-    Ok(Scanned::Line(Found { kind, name: (begin, colon), value: (from, until), end }))
+    (from, until)
 }
 
-/// The name that begins at `begin`: what it is, and where its colon stands.
+/// The name of letters and hyphens that begins at `begin`: what it is, and where its colon stands.
 #[inline]
-fn name(bytes: &[u8], begin: usize) -> Result<Option<(Kind, usize)>, Malformed> {
-    let Some((packed, length)) = Packed::until_colon(bytes, begin) else {
-        return long_name(bytes, begin);
+fn plain_name(bytes: &[u8], begin: usize) -> Option<(Kind, usize)> {
+    let rest = bytes.get(begin..)?;
+    let padded_front;
+    let front = match rest.first_chunk() {
+        Some(front) => front,
+        None if rest.first() == Some(&b'\r') => return None,
+        None => {
+            padded_front = padded(rest);
+            &padded_front
+        }
     };
-    let colon = begin + length;
-    if let Some(known) = Kind::known(packed, length) {
-        return Ok(Some((known, colon)));
+    let length = lanes::no_letter(front).filter(|length| *length != 0)?;
+    if front.get(length) != Some(&b':') {
+        return None;
     }
-    let name = bytes.get(begin..colon).unwrap_or_default();
-    // Without a branch for each byte.
-    let all = name.iter().fold(0, |all, byte| all | class(*byte));
-    if name.is_empty() || all & NO_TOKEN != 0 {
-        return Err(feed_or(bytes, begin + token_length(name), "a header's name"));
-    }
-    let underscores = if all & UNDERSCORE == 0 { Underscores::None } else { Underscores::Some };
-    Ok(Some((Kind::other(packed, name, underscores), colon)))
+    Some((Kind::of_letters(front, length), begin + length))
 }
 
-/// One that is not there as a whole, or longer than those that are known.
-#[cold]
-fn long_name(bytes: &[u8], begin: usize) -> Result<Option<(Kind, usize)>, Malformed> {
-    let colon = begin + token_length(bytes.get(begin..).unwrap_or_default());
-    match bytes.get(colon) {
-        Some(b':') if begin < colon => {
-            Ok(Some((Kind::of(bytes.get(begin..colon).unwrap_or_default()), colon)))
-        }
-        Some(_) => Err(feed_or(bytes, colon, "a header's name")),
+/// The same of any name, or of one that is not there as a whole.
+fn any_name(bytes: &[u8], begin: usize) -> Result<Option<(Kind, usize)>, Malformed> {
+    let rest = bytes.get(begin..).unwrap_or_default();
+    let (name, after) = rest.split_at_checked(token_length(rest)).unwrap_or_default();
+    match after.first() {
+        Some(b':') if !name.is_empty() => Ok(Some((Kind::of(name), begin + name.len()))),
+        Some(_) => Err(feed_or(bytes, begin + name.len(), "a header's name")),
         None => Ok(None),
     }
 }
@@ -88,12 +107,45 @@ fn empty_line(bytes: &[u8], begin: usize) -> Result<Scanned, Malformed> {
     }
 }
 
-/// Where the text that begins at `from` ends, be it well or not: at a carriage return or a line feed.
-/// What else no text may hold is looked for in all of a head at once, by [`has_controls`].
+/// How many bytes stand before a line's end, be it well or not: before a carriage return or a line
+/// feed.
+///
+/// # Errors
+/// There is another control character besides tabs (RFC 9110 section 5.5).
+pub(super) fn text_length(text: &[u8]) -> Result<Option<usize>, Malformed> {
+    let mut from = 0;
+    while let Some(at) = first(text.get(from..).unwrap_or_default(), lanes::control) {
+        match text.get(from + at) {
+            Some(b'\r' | b'\n') => return Ok(Some(from + at)),
+            Some(b'\t') => from += at + 1,
+            Some(_) | None => return Err(Malformed::Head("a header's value")),
+        }
+    }
+    Ok(None)
+}
+
+/// Where the first of the bytes stands that `of_lanes` looks for.
 #[inline]
-pub(super) fn text_end(bytes: &[u8], from: usize) -> Option<usize> {
-    let end = memchr::memchr2(b'\r', b'\n', bytes.get(from..).unwrap_or_default())?;
-    Some(from + end)
+fn first(bytes: &[u8], of_lanes: impl Fn(&Lanes) -> Option<usize>) -> Option<usize> {
+    let mut rest = bytes;
+    while let Some((lanes, more)) = rest.split_first_chunk() {
+        if let Some(at) = of_lanes(lanes) {
+            return Some(bytes.len() - rest.len() + at);
+        }
+        rest = more;
+    }
+    let at = of_lanes(&padded(rest)).filter(|at| *at < rest.len())?;
+    Some(bytes.len() - rest.len() + at)
+}
+
+/// The last bytes that have come, too few for all lanes, with zeros behind them.
+#[cold]
+fn padded(bytes: &[u8]) -> Lanes {
+    let mut lanes = [0; LANES];
+    if let Some(front) = lanes.get_mut(..bytes.len()) {
+        front.copy_from_slice(bytes);
+    }
+    lanes
 }
 
 /// A text ended at `until`. Where its line ends; `None` while that has not come.
@@ -123,10 +175,10 @@ fn feed_or(bytes: &[u8], at: usize, what: &'static str) -> Malformed {
 /// # Errors
 /// It holds what no target may.
 pub(super) fn word_end(bytes: &[u8], begin: usize) -> Result<Option<usize>, Malformed> {
-    let plain = super::target::plain_length(bytes.get(begin..).unwrap_or_default());
-    let word = bytes.get(begin + plain..).unwrap_or_default();
-    let end = word.iter().position(|byte| *byte <= b' ' || *byte == 0x7F);
-    let Some(end) = end.map(|end| begin + plain + end) else { return Ok(None) };
+    let word = bytes.get(begin..).unwrap_or_default();
+    let Some(end) = first(word, lanes::control_or_space).map(|end| begin + end) else {
+        return Ok(None);
+    };
     match bytes.get(end) {
         Some(b' ') if begin < end => Ok(Some(end)),
         _ => Err(feed_or(bytes, end, "the target")),
@@ -167,37 +219,6 @@ static CLASSES: [u8; 256] = {
     table
 };
 
-/// Does a head hold a control character besides its lines' ends and tabs (RFC 9110 section 5.5)?
-/// `feeds` of its lines' ends are known.
-pub(super) fn has_controls(head: &[u8], feeds: usize) -> bool {
-    // Most hold none, and no tab either.
-    controls(head) != 2 * feeds
-        && head.iter().any(|byte| is_control(*byte) && !b"\t\r\n".contains(byte))
-}
-
-const LANES: usize = 32;
-
-/// How many control characters there are. Lane by lane, so that many bytes are looked at at once.
-fn controls(bytes: &[u8]) -> usize {
-    let (chunks, rest) = bytes.as_chunks::<LANES>();
-    // No lane counts further than a byte can.
-    let in_chunks = chunks.chunks(usize::from(u8::MAX)).map(|chunks| {
-        let mut lanes = [0_u8; LANES];
-        for chunk in chunks {
-            for (lane, byte) in lanes.iter_mut().zip(chunk) {
-                *lane += u8::from(is_control(*byte));
-            }
-        }
-        lanes.into_iter().map(usize::from).sum::<usize>()
-    });
-    in_chunks.sum::<usize>() + rest.iter().filter(|byte| is_control(**byte)).count()
-}
-
-#[inline]
-const fn is_control(byte: u8) -> bool {
-    byte < 0x20 || byte == 0x7F
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -228,23 +249,77 @@ mod tests {
         assert_eq!(found("\n"), Err(Malformed::BareLineFeed));
     }
 
+    #[test]
+    fn blanks_may_stand_around_a_value_and_in_it_as_they_like() {
+        for value in
+            ["", " ", "\t", " \t ", "a", " a", "a ", "ab", " a\tb", "  a b", "a\t\t", " ab\t"]
+        {
+            let text = format!("X:{value}\r\n");
+            let Ok(Scanned::Line(line)) = found(&text) else { panic!("{text:?}") };
+            assert_eq!(&text[line.value.0..line.value.1], value.trim_ascii(), "{text:?}");
+            assert_eq!(line.end, text.len());
+        }
+    }
+
+    #[test]
+    fn a_name_is_read_whatever_its_length() {
+        for length in 1..80 {
+            for (letter, kind) in [("a", Kind::Other), ("7", Kind::Other), ("_", Kind::Other)] {
+                let name = letter.repeat(length);
+                let expected = Found {
+                    kind,
+                    name: (0, length),
+                    value: (length + 2, length + 3),
+                    end: length + 5,
+                };
+                for rest in ["", "\r\n", &"b".repeat(80)] {
+                    let text = format!("{name}: v\r\n{rest}");
+                    assert_eq!(found(&text), Ok(Scanned::Line(expected)), "{text:?}");
+                }
+                assert_eq!(found(&name), Ok(Scanned::More));
+            }
+        }
+    }
+
+    #[test]
+    fn every_byte_of_a_name_is_looked_at() {
+        for (place, byte) in (0..40).flat_map(|place| (0..=u8::MAX).map(move |b| (place, b))) {
+            let mut text = b"a-name-of-letters-and-hyphens-that-is-long: v\r\n".to_vec();
+            text[place] = byte;
+            let expected = match byte {
+                b':' if place != 0 => Some(place),
+                _ if token_length(&[byte]) == 1 => Some(42),
+                _ => None,
+            };
+            let colon = match line(&text, 0) {
+                Ok(Scanned::Line(line)) => Some(line.name.1),
+                _ => None,
+            };
+            assert_eq!(colon, expected, "{}", text.escape_ascii());
+        }
+    }
+
     proptest! {
         #[test]
-        fn a_control_character_is_found_wherever_it_stands(
-            lines in proptest::collection::vec("[\t -~\u{e4}]{0,70}", 0..5),
+        fn a_text_ends_where_a_look_at_each_byte_finds_its_end(
+            text in "[\t -~\u{e4}]{0,150}",
             place: proptest::sample::Index,
             byte: u8,
+            rest in "[\t -~\r\n]{0,70}",
         ) {
-            let mut head: Vec<u8> = lines.iter().flat_map(|line| [line, "\r\n"].concat().into_bytes()).collect();
-            prop_assert!(!has_controls(&head, lines.len()));
-            head.insert(place.index(head.len() + 1), byte);
-            let allowed = b"\t\r\n".contains(&byte);
-            prop_assert_eq!(has_controls(&head, lines.len()), is_control(byte) && !allowed);
-        }
-
-        #[test]
-        fn many_control_characters_are_counted(bytes in proptest::collection::vec(any::<u8>(), 0..20_000)) {
-            prop_assert_eq!(controls(&bytes), bytes.iter().filter(|byte| byte.is_ascii_control()).count());
+            let mut bytes = [&text, "\r\n", &rest].concat().into_bytes();
+            let length = text.len();
+            prop_assert_eq!(text_length(&bytes), Ok(Some(length)));
+            prop_assert_eq!(text_length(text.as_bytes()), Ok(None));
+            let place = place.index(length + 1);
+            bytes.insert(place, byte);
+            let expected = match byte {
+                b'\r' | b'\n' => Ok(Some(place)),
+                b'\t' => Ok(Some(length + 1)),
+                _ if byte.is_ascii_control() => Err(Malformed::Head("a header's value")),
+                _ => Ok(Some(length + 1)),
+            };
+            prop_assert_eq!(text_length(&bytes), expected);
         }
 
         #[test]
