@@ -94,9 +94,9 @@ const EARLY: Difference = Difference {
 };
 
 const LATE: Difference = Difference {
-    name: "a control character in a head that is not whole",
-    why: "we look for them in a head when all of it has come, and pass nothing on before; who \
-          leaves in the middle gets no answer in either case",
+    name: "a fault in a first line that is not whole",
+    why: "we look at a word of it when all of it has come, and pass nothing on before; who leaves \
+          in the middle gets no answer in either case",
     is: |case| {
         case.ours.verdict == Verdict::Cut
             && matches!(case.theirs.verdict, Verdict::Refused(_))
@@ -278,7 +278,7 @@ pub const PROXIES: &[Difference] = &[
     },
     Difference {
         name: "a fault in a head that is not whole, to nginx",
-        why: "we look at a head when all of it has come, and pass nothing on before (nor serve \
+        why: "we look at a word when all of it has come, and pass nothing on before (nor serve \
               HTTP/0.9, which has one line); who leaves in the middle gets no answer",
         is: |case| {
             case.ours.verdict == Verdict::Taken

@@ -23,7 +23,9 @@ fn of<const N: usize>(streams: [(&'static str, String); N]) -> Vec<Stream> {
 
 /// What clients send.
 pub fn requests() -> Vec<Stream> {
-    [plain(), framings(), lines(), first_lines(), bodies()].concat()
+    // No text: a character of two bytes is cut.
+    let cut = ("a cut head with half a character in its target", b"GET /\xC3b HTTP/".to_vec());
+    [plain(), framings(), lines(), first_lines(), bodies(), vec![cut]].concat()
 }
 
 fn plain() -> Vec<Stream> {
@@ -67,6 +69,7 @@ fn plain() -> Vec<Stream> {
         ("an upgrade", get("Connection: Upgrade\r\nUpgrade: websocket\r\n")),
         ("a cut head", "GET /a HTTP/1.1\r\nHost: a\r\n".to_owned()),
         ("a cut head with a fault", "GET /a HTTP/3.0\r\nHost: a\r\n".to_owned()),
+        ("a cut method of digits", "5".to_owned()),
         ("a cut body", "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhello".to_owned()),
         (
             "a cut chunk",
@@ -322,6 +325,7 @@ fn bad_answers() -> Vec<Stream> {
         ("nothing", String::new()),
         ("a cut head", "HTTP/1.1 200 OK\r\nA:".to_owned()),
         ("a cut head with a fault", "HTTP/1.1 200 OK\r\nA B: c\r\n".to_owned()),
+        ("a cut status line without a blank", "HTTP/1.1lo".to_owned()),
         (
             "a long head",
             ok(&format!("A: {}\r\nContent-Length: 5\r\n", "b".repeat(40_000)), "hello"),
