@@ -39,7 +39,7 @@ pub const BLOCK_BYTES: usize = 256 * 1024;
 /// Free blocks that a worker keeps, for the next bytes.
 pub const BLOCKS_KEPT: usize = 8;
 /// Free memory for heads that a worker keeps, for the next ones ...
-pub const HEADS_KEPT: usize = 16;
+pub const HEADS_KEPT: usize = 256;
 /// ... where it is not larger than this.
 pub const HEAD_BYTES_KEPT: usize = 8 * 1024;
 /// Of a body that came too late to matter (its request was answered without it), this much is read
