@@ -262,6 +262,8 @@ mod tests {
         for (text, kind) in [
             ("x-forwarded-port", Kind::Forwarded),
             ("X-FORWARDED-", Kind::Forwarded),
+            ("X-Forwarded-2", Kind::Forwarded),
+            ("X-Forwarded-Client_Cert", Kind::Forwarded),
             ("X_Forwarded-For", Kind::Disguised),
             ("content_length", Kind::Disguised),
             ("Transfer_Encoding", Kind::Disguised),

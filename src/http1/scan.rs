@@ -242,7 +242,22 @@ mod tests {
 
     #[test]
     fn what_is_no_line_is_refused_as_soon_as_that_is_known() {
-        for wrong in [": x", " x: y", "x : y", "x\r\n", "x\ny", "x: y\rz", "\rx"] {
+        for wrong in [
+            ": x",
+            " x: y",
+            "x : y",
+            "x\r\n",
+            "x\ny",
+            "x: y\rz",
+            "x: long\rz",
+            "\rx",
+            "x: long\t\n",
+            "x: long\u{0}\n",
+            "x: long\n\n",
+            "x: long\r\r\n",
+            "_: \n",
+            "a7\r",
+        ] {
             assert!(matches!(found(wrong), Err(Malformed::Head(_) | Malformed::BareLineFeed)));
         }
         assert_eq!(found("x: y\n"), Err(Malformed::BareLineFeed));
@@ -251,9 +266,25 @@ mod tests {
 
     #[test]
     fn blanks_may_stand_around_a_value_and_in_it_as_they_like() {
-        for value in
-            ["", " ", "\t", " \t ", "a", " a", "a ", "ab", " a\tb", "  a b", "a\t\t", " ab\t"]
-        {
+        for value in [
+            "",
+            " ",
+            "\t",
+            " \t ",
+            "a",
+            " a",
+            "a ",
+            "ab",
+            " a\tb",
+            "  a b",
+            "a\t\t",
+            " ab\t",
+            "abc",
+            " abc",
+            " ab ",
+            "\tab",
+            " \u{e4}\u{e4}\u{e4}",
+        ] {
             let text = format!("X:{value}\r\n");
             let Ok(Scanned::Line(line)) = found(&text) else { panic!("{text:?}") };
             assert_eq!(&text[line.value.0..line.value.1], value.trim_ascii(), "{text:?}");
@@ -299,10 +330,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_word_ends_at_its_space_as_soon_as_that_has_come() {
+        for length in 1..200 {
+            let text = format!("x {} HTTP/1.1", "/".repeat(length));
+            let (word, _) = text.split_at(2 + length);
+            assert_eq!(word_end(word.as_bytes(), 2), Ok(None));
+            assert_eq!(word_end(text.as_bytes(), 2), Ok(Some(2 + length)));
+        }
+        for byte in (0..b' ').chain([0x7F]) {
+            let text = [b"x /a", &[byte][..], b" "].concat();
+            assert!(word_end(&text, 2).is_err(), "{byte}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_text_ends_where_a_look_at_each_byte_finds_its_end(
-            text in "[\t -~\u{e4}]{0,150}",
+            // Few tabs, so that there are long pieces without any.
+            text in "([ -~]{0,90}[\t\u{e4}]?){0,3}",
             place: proptest::sample::Index,
             byte: u8,
             rest in "[\t -~\r\n]{0,70}",

@@ -63,7 +63,7 @@ impl Target {
 /// How many bytes at the front are characters of a path and a query that every parser knows: nearly
 /// all that ever come.
 #[inline]
-pub(super) fn plain_length(text: &[u8]) -> usize {
+fn plain_length(text: &[u8]) -> usize {
     let is_plain = |byte: &u8| PLAIN.get(usize::from(*byte)).copied().unwrap_or_default();
     text.iter().position(|byte| !is_plain(byte)).unwrap_or(text.len())
 }
