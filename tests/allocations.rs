@@ -77,16 +77,24 @@ impl Asking {
         Self { stream, answer: vec![0; 64 * 1024] }
     }
 
-    /// One request and its answer, which comes in one piece.
+    /// One request and its answer.
     fn ask(&mut self) {
         self.stream.write_all(GET).expect("taken");
-        let count = self.stream.read(&mut self.answer).expect("an answer");
-        let answer = String::from_utf8_lossy(&self.answer[..count]);
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a whole head");
-        let length = format!("content-length: {}\r\n", body.len());
-        assert!(head.to_lowercase().contains(&length), "in one piece: {answer}");
+        let mut count = 0;
+        while !is_whole(&String::from_utf8_lossy(&self.answer[..count])) {
+            let more = self.stream.read(&mut self.answer[count..]).expect("an answer");
+            assert!(0 < more, "an answer that breaks off");
+            count += more;
+        }
+        assert!(self.answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
     }
+}
+
+/// Has it come to the end that its head tells?
+fn is_whole(answer: &str) -> bool {
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else { return false };
+    let head = format!("{}\r\n", head.to_lowercase());
+    head.contains(&format!("content-length: {}\r\n", body.len()))
 }
 
 /// What the worker allocates while `work` is done.

@@ -181,13 +181,13 @@ impl<'a> Answering<'a> {
     }
 
     fn frame(&mut self, data: Buffer) {
+        let ended = self.node.as_ref().is_none_or(|node| node.is_ended());
         match self.framing {
+            Framing::Chunked if ended => self.unsent.put_final_chunk(data),
             Framing::Chunked => self.unsent.put_chunk(data),
             Framing::Sized | Framing::UntilClose | Framing::Ended => self.unsent.put(data),
         }
-        // The end of a chunked body is written behind its last piece, not before it.
-        let ended = self.node.as_ref().is_none_or(|node| node.is_ended());
-        if self.framing != Framing::Chunked && ended {
+        if ended {
             self.framing = Framing::Ended;
         }
     }

@@ -80,7 +80,15 @@ impl ChunkedDecoder {
         let (mut data, mut at) = (0..0, 0);
         while let Some(&byte) = buffer.get(at) {
             match self.at {
-                At::End | At::Trailers => break,
+                At::End => break,
+                At::Trailers => {
+                    // Most have none: then the end is told with the last data.
+                    if buffer.get(at..at + 2) == Some(b"\r\n") {
+                        at += 2;
+                        self.at = At::End;
+                    }
+                    break;
+                }
                 At::Data { left } => {
                     let here = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len() - at);
                     if data.is_empty() {
@@ -209,6 +217,18 @@ mod tests {
         let Ok(Decoded::Data(data)) = decoder.decode(&mut buffer) else { panic!("no data") };
         assert_eq!(data.len(), 1_000);
         assert!(matches!(decoder.decode(&mut buffer), Ok(Decoded::Trailers(_))));
+    }
+
+    #[test]
+    fn the_end_is_told_with_the_last_data_where_no_trailers_follow() {
+        for (rest, ended) in
+            [("0\r\n\r\nGET", true), ("0\r\nA: b\r\n\r\n", false), ("0\r\n\r", false)]
+        {
+            let mut decoder = ChunkedDecoder::new();
+            let mut buffer = Buffer::from(&format!("1\r\na\r\n{rest}"));
+            let Ok(Decoded::Data(data)) = decoder.decode(&mut buffer) else { panic!("no data") };
+            assert_eq!((&data[..], decoder.is_ended()), (&b"a"[..], ended), "{rest:?}");
+        }
     }
 
     #[test]

@@ -86,12 +86,20 @@ impl Unsent {
     }
 
     /// Puts a piece of a body, not empty, as a chunk.
-    pub fn put_chunk(&mut self, mut data: Buffer) {
-        const END: &[u8] = b"\r\n";
+    pub fn put_chunk(&mut self, data: Buffer) {
+        self.put_framed(data, b"\r\n");
+    }
+
+    /// Puts the last piece of a body, not empty, as a chunk, and the end of the body behind it.
+    pub fn put_final_chunk(&mut self, data: Buffer) {
+        self.put_framed(data, b"\r\n0\r\n\r\n");
+    }
+
+    fn put_framed(&mut self, mut data: Buffer, end: &'static [u8]) {
         http1::put_chunk_size(&mut self.lead, data.len());
-        self.tail = match data.append(END) {
+        self.tail = match data.append(end) {
             Fits::Yes => b"",
-            Fits::No => END,
+            Fits::No => end,
         };
         self.put(data);
     }
