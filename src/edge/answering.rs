@@ -59,14 +59,14 @@ impl Asking {
         Self { after, ..self }
     }
 
-    /// Of bytes that are no request.
-    pub const fn unread() -> Self {
-        Self {
-            version: Version::HTTP_11,
-            body: BodyWanted::Yes,
-            trailers: Trailers::Dropped,
-            after: After::Close,
-        }
+    /// Of bytes that `client` sent and that are no request.
+    pub fn unread(client: &Client) -> Self {
+        let body = match client.inbound.begins_with_head() {
+            // Whoever sent that takes what follows the head for another answer.
+            true => BodyWanted::No,
+            false => BodyWanted::Yes,
+        };
+        Self { version: Version::HTTP_11, body, trailers: Trailers::Dropped, after: After::Close }
     }
 }
 

@@ -149,7 +149,7 @@ impl Exchange {
     }
 
     async fn say_last(&self, response: Response<'_>) -> End {
-        match self.answer(response, Asking::unread()).await {
+        match self.answer(response, Asking::unread(&self.client)).await {
             Ok(_) => End::Said,
             Err(end) => end,
         }

@@ -154,6 +154,11 @@ impl Inbound {
         !self.read.borrow().is_empty()
     }
 
+    /// Of a head that could not be read: does it begin as that of a HEAD request?
+    pub fn begins_with_head(&self) -> bool {
+        self.read.borrow().starts_with(b"HEAD ")
+    }
+
     /// Of a head that could not be read: the target, as far as there is one.
     pub(super) fn rest_of_target(&self) -> Option<String> {
         let read = self.read.borrow();

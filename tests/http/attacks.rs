@@ -163,6 +163,21 @@ async fn control_bytes_and_folded_lines_are_refused() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_a_head_request_has_no_body_even_where_it_cannot_be_read() {
+    let (_nodes, gateway) = gateway(1, |_| {}).await;
+    for head in
+        ["HEAD f/ HTTP/1.1\r\nHost: a\r\n", "HEAD / HTTP/1.1\r\nA b\r\n", "HEAD / HTTP/1.1\r\n"]
+    {
+        let mut client = Peer::connect(gateway.address).await;
+        client.say(format!("{head}\r\n")).await;
+        let answer = client.answer_to_head().await;
+        assert_eq!(answer.status, 400, "{head}");
+        assert_ne!(answer.header("content-length"), Some("0"), "{head}");
+        assert!(client.rest().await.is_empty(), "{head}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_names_exactly_one_host() {
     let cases = [
         ("none", "GET /__test/echo HTTP/1.1\r\n\r\n".to_owned()),
