@@ -152,7 +152,12 @@ impl<'a> Answering<'a> {
             }
             let polled = self.unsent.poll_write(cx, &client.stream);
             match polled.is_pending() {
-                true => client.write_blocked(worker.now_ms()),
+                true => {
+                    client.write_blocked(worker.now_ms());
+                    if let Some(node) = &mut self.node {
+                        node.go_on_uploading(cx);
+                    }
+                }
                 false => client.write_moved(worker.now_ms()),
             }
             if ready!(polled).is_err() {

@@ -81,7 +81,8 @@ impl AttemptState {
     pub fn owes_body_since_ms(&self) -> Option<u64> {
         let asker = self.asker.borrow();
         let client = asker.as_ref().filter(|client| client.waits_for_body())?;
-        Some(self.since_ms.get().max(client.since_ms()))
+        // A node that answers while the request still comes may wait for more of it.
+        Some(self.since_ms.get().max(client.since_ms()).max(client.body_moved_ms()))
     }
 
     pub fn progress(&self) -> Progress {

@@ -153,6 +153,15 @@ impl Forward {
         })
     }
 
+    /// Goes on with an upload while the client takes nothing of the answer: a node that reads it may
+    /// wait for its end, and the client for the node. What goes wrong is told by the next piece.
+    pub fn go_on_uploading(&mut self, cx: &mut Context<'_>) {
+        if let Some(exchange) = &mut self.exchange {
+            let mut source = ClientBody { client: &self.client, worker: &self.worker };
+            let _ = exchange.poll_sent(cx, &mut source);
+        }
+    }
+
     /// Bytes still to come, where that is known.
     pub fn left(&self) -> Option<u64> {
         self.exchange.as_ref().map_or(Some(0), |exchange| exchange.left())

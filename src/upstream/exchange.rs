@@ -104,7 +104,11 @@ impl Exchange {
         }
         let head = loop {
             match http1::take_response_head(&mut self.connection.read)? {
-                Some(head) if is_hint(head.status) => informational((head.status, head.headers)),
+                Some(head) if is_hint(head.status) => {
+                    // It has no body; but what others could take for one is refused.
+                    http1::of_response(self.sending.method(), &head)?;
+                    informational((head.status, head.headers));
+                }
                 Some(head) => break head,
                 None if ready!(self.connection.poll_read(cx))? == 0 => {
                     return Poll::Ready(Err(ExchangeError::Closed));
@@ -142,9 +146,7 @@ impl Exchange {
         cx: &mut Context<'_>,
         source: &mut impl Source,
     ) -> Poll<Result<Piece, ExchangeError>> {
-        if !self.sending.is_written()
-            && let Poll::Ready(Err(error)) = self.sending.poll(cx, &self.connection.stream, source)
-        {
+        if let Poll::Ready(Err(error)) = self.poll_sent(cx, source) {
             return Poll::Ready(Err(error));
         }
         loop {
@@ -158,6 +160,21 @@ impl Exchange {
                 return Poll::Ready(Ok(self.body.closed().map(|()| Piece::End)?));
             }
         }
+    }
+
+    /// Goes on with what of the request is still to be sent. `Ready` once that is all of it.
+    ///
+    /// # Errors
+    /// The request cannot be completed; so will [`Self::poll_piece`] say.
+    pub fn poll_sent(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut impl Source,
+    ) -> Poll<Result<(), ExchangeError>> {
+        if self.sending.is_written() {
+            return Poll::Ready(Ok(()));
+        }
+        self.sending.poll(cx, &self.connection.stream, source)
     }
 
     /// After a 101: the bare stream, and the bytes that the node sent behind its head.

@@ -243,6 +243,8 @@ async fn an_answer_that_two_parsers_could_read_differently_is_a_bad_gateway() {
     let node = parrot().await;
     let gateway = raw_node::gateway_over(&[&node], |_| {}).await;
     for answer in [
+        // A hint has no body, whatever it says: others might look for one.
+        "HTTP/1.1 103 Early Hints~Transfer-Encoding: gzip, chunked~~HTTP/1.1 200 OK~~hello",
         "HTTP/1.1 200 OK~Content-Length: 5~Content-Length: 6~~hello!",
         "HTTP/1.1 200 OK~Content-Length: 5~Content-Length: 5~~hello",
         "HTTP/1.1 200 OK~Content-Length: 5, 5~~hello",
@@ -294,6 +296,31 @@ async fn a_node_that_stalls_in_its_answer_is_ended_and_never_looks_whole() {
     assert_eq!((answer.body.len(), answer.whole), (10, Whole::No));
     assert_eq!(gateway.status().await.nodes[0].abandoned, 1);
     nodes[0].release();
+}
+
+#[tokio::test]
+async fn a_node_that_answers_early_may_wait_for_a_long_upload() {
+    const STALL: Duration = Duration::from_secs(3);
+    const UPLOAD: &[u8] = b"an upload";
+    let node = RawNode::start(|mut peer, _| async move {
+        peer.say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n").await;
+        assert_eq!(peer.take(UPLOAD.len()).await, UPLOAD);
+        peer.say("done").await;
+    })
+    .await;
+    let gateway =
+        raw_node::gateway_over(&[&node], |config| config.timeouts.body_stall = STALL).await;
+    let mut client = Peer::connect(gateway.address).await;
+    client
+        .say(format!("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", UPLOAD.len()))
+        .await;
+    for byte in UPLOAD {
+        // The subject: each byte well in time, all of them together beyond the limit.
+        tokio::time::sleep(STALL / 6).await;
+        client.say([*byte]).await;
+    }
+    let answer = client.answer().await;
+    assert_eq!((answer.text().as_str(), answer.whole), ("done", Whole::Yes));
 }
 
 #[tokio::test]

@@ -218,6 +218,41 @@ async fn an_early_answer_reaches_a_client_that_still_uploads() {
 }
 
 #[tokio::test]
+async fn an_upload_goes_on_while_its_answer_waits_for_the_client() {
+    let node = RawNode::start(|peer, _| async move {
+        let (mut read, mut write) = peer.stream.into_split();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n");
+        let piece = vec![b'a'; PIECE];
+        let answering = async {
+            write.write_all(head.as_bytes()).await.expect("taken");
+            for _ in 0..LARGE / PIECE {
+                write.write_all(&piece).await.expect("taken");
+            }
+        };
+        let mut taken = peer.ahead.len();
+        let taking = async {
+            let mut piece = vec![0; PIECE];
+            while taken < LARGE {
+                taken += tokio::io::AsyncReadExt::read(&mut read, &mut piece).await.expect("sent");
+            }
+        };
+        tokio::join!(answering, taking);
+    })
+    .await;
+    let gateway = raw_node::gateway_over(&[&node], |_| {}).await;
+    let mut client = Peer::connect(gateway.address).await;
+    client.say(format!("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n")).await;
+    let piece = vec![b'u'; PIECE];
+    // It reads nothing before all of its request is taken.
+    for _ in 0..LARGE / PIECE {
+        let said = client.say(&piece);
+        tokio::time::timeout(crate::common::PATIENCE, said).await.expect("the upload goes on");
+    }
+    let answer = client.answer().await;
+    assert_eq!((answer.body.len(), answer.whole), (LARGE, Whole::Yes));
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_cancels_its_request_which_is_counted_as_abandoned() {
     let (nodes, gateway) = gateway(1, |_| {}).await;
     for target in ["/__test/hold", "/__test/events?ms=20", "/__test/stall?n=1&of=9"] {
