@@ -251,11 +251,16 @@ pub fn filter_trailers(mut piece: Piece) -> Piece {
 }
 
 fn may_be_trailer(name: &HeaderName) -> bool {
+    let of_head_alone = match Kind::of(name.as_str().as_bytes()) {
+        Kind::Known(name) => NOT_TO_NODE.contains(name) || ORIGIN.contains(name),
+        Kind::Forwarded | Kind::Disguised => true,
+        Kind::Other => false,
+    };
     let framing = [CONTENT_LENGTH, TRANSFER_ENCODING, HOST, TRAILER, TE, CONNECTION, UPGRADE];
     let text = name.as_str();
-    let forbidden = framing.contains(name)
+    let forbidden = of_head_alone
+        || framing.contains(name)
         || text.starts_with("content-")
-        || text.starts_with("x-forwarded-")
         || text.starts_with("proxy-")
         || ["authorization", "cookie", "set-cookie", "expect", "range", "cache-control"]
             .contains(&text)
@@ -381,8 +386,19 @@ mod tests {
     #[test]
     fn trailers_that_frame_or_authenticate_are_dropped() {
         let line = |name, value| (HeaderName::from_static(name), HeaderValue::from_static(value));
-        let lines = [("x-checksum", "1"), ("content-length", "9"), ("authorization", "x")];
-        let trailers = lines.map(|(name, value)| line(name, value)).into_iter().collect();
+        let dropped = [
+            "content-length",
+            "authorization",
+            "x-real-ip",
+            "forwarded",
+            "x-forwarded-for",
+            "x-request-id",
+            "keep-alive",
+            "content_length",
+            "x_forwarded_for",
+        ];
+        let lines = dropped.into_iter().chain(["x-checksum"]);
+        let trailers = lines.map(|name| line(name, "1")).collect();
         let Piece::Trailers(left) = filter_trailers(Piece::Trailers(Box::new(trailers))) else {
             panic!("other than trailers");
         };

@@ -42,6 +42,8 @@ pub struct Journey {
     mode: ModeKind,
     node: Option<NodeIndex>,
     status: u16,
+    /// Besides the request's body: by a tunnel.
+    bytes_in: u64,
     bytes_out: u64,
     ending: Ending,
 }
@@ -83,6 +85,7 @@ impl Journey {
             mode: worker.mode(),
             node: None,
             status: 0,
+            bytes_in: 0,
             bytes_out: 0,
             ending: Ending::Open,
         }
@@ -138,6 +141,12 @@ impl Journey {
         self.bytes_out += bytes as u64;
     }
 
+    /// So many bytes went each way through a tunnel.
+    pub fn tunnelled(&mut self, up: u64, down: u64) {
+        self.bytes_in += up;
+        self.bytes_out += down;
+    }
+
     pub fn completed(&mut self) {
         self.ending = Ending::Complete;
     }
@@ -181,7 +190,7 @@ impl Drop for Journey {
             status,
             took,
             head_after: noted.head_took,
-            bytes_in: self.client.body_bytes(),
+            bytes_in: self.client.body_bytes() + self.bytes_in,
             bytes_out: self.bytes_out,
             node: node.map(|node| node.id.as_str()),
             mode: self.mode,

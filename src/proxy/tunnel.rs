@@ -104,7 +104,7 @@ impl Future for Tunnel {
             Ok(()) => tunnel.journey.completed(),
             Err(error) => tracing::debug!(%error, "a tunnel broke off"),
         }
-        tunnel.journey.sent(usize::try_from(tunnel.down.bytes).unwrap_or(usize::MAX));
+        tunnel.journey.tunnelled(tunnel.up.bytes, tunnel.down.bytes);
         tunnel.node.cut();
         tunnel.state.client.cut();
         Poll::Ready(())

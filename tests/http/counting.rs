@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::common::{InProcess, command, eventually};
 use crate::peer::{Peer, gateway, get, metric, post, switch};
+use crate::upgrades::{CLOSE, HANDSHAKE, TEXT, masked};
 
 fn with_access_log(config: &mut Config) {
     config.log.access = AccessLog::File(config.state_dir.with_file_name("access.log"));
@@ -55,6 +56,20 @@ async fn the_access_log_counts_the_bytes_of_both_bodies() {
     assert_eq!((&up["node"], &up["status"]), (&"n1".into(), &200.into()));
     let down = line(&gateway, "/__test/bytes").await;
     assert_eq!((&down["bytes_in"], &down["bytes_out"]), (&0.into(), &54_321.into()));
+}
+
+#[tokio::test]
+async fn the_access_log_counts_the_bytes_of_a_tunnel_both_ways() {
+    let (_nodes, gateway) = gateway(1, with_access_log).await;
+    let mut client = Peer::connect(gateway.address).await;
+    client.say(HANDSHAKE).await;
+    client.head().await;
+    let said = [masked(TEXT, &[b'x'; 1_000]), masked(CLOSE, &[0x03, 0xE8])].concat();
+    client.say(&said).await;
+    let heard = client.rest().await.len();
+    let tunnel = line(&gateway, "/ws").await;
+    assert_eq!((&tunnel["bytes_in"], &tunnel["status"]), (&said.len().into(), &101.into()));
+    assert_eq!(tunnel["bytes_out"], heard);
 }
 
 #[tokio::test]
