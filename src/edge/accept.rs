@@ -1,5 +1,6 @@
 //! Taking connections from the kernel, within the cap.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,8 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection;
-use super::exchange::{Arrived, End};
-use super::places::Places;
+use super::exchange::Serving;
 use crate::model::limits::ACCEPT_RETRY_DELAY;
 use crate::proxy::Worker;
 
@@ -54,14 +54,14 @@ pub(super) struct Hall<F> {
     pub worker: Rc<Worker>,
     pub slots: Slots,
     pub connections: TaskTracker,
-    pub places: Rc<Places<Arrived, F>>,
+    pub places: Rc<Serving<F>>,
 }
 
 /// Accepts until `stop`, then until the queue is empty: a connection that the kernel has taken
 /// on our behalf is not dropped.
 pub(super) async fn accept<F>(listener: TcpListener, hall: Rc<Hall<F>>, stop: CancellationToken)
 where
-    F: Future<Output = Result<(), End>> + 'static,
+    F: Future<Output = Infallible> + 'static,
 {
     loop {
         let accepted = tokio::select! {
@@ -91,7 +91,7 @@ where
 
 impl<F> Hall<F>
 where
-    F: Future<Output = Result<(), End>> + 'static,
+    F: Future<Output = Infallible> + 'static,
 {
     fn start(&self, stream: TcpStream, address: SocketAddr) {
         match self.slots.take() {

@@ -1,5 +1,6 @@
 //! One client connection: its requests one after another, then its tunnel, or its end.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -9,8 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::accept::Slot;
-use super::exchange::{Arrived, End};
-use super::places::{Placed, Places};
+use super::exchange::{Arrived, End, Served, Serving};
 use crate::http1::{Buffer, RequestHead};
 use crate::model::limits::{BLOCK_BYTES, LINGER_BYTES_MAX, LINGER_TIME};
 use crate::proxy::{Client, ClientPhase, InboundError, Peer, Worker};
@@ -19,12 +19,12 @@ use crate::upstream::Stream;
 /// Serves a connection to its end. `slot` is its place under the cap.
 pub(super) fn serve<F>(
     worker: Rc<Worker>,
-    places: Rc<Places<Arrived, F>>,
+    places: Rc<Serving<F>>,
     (stream, address): (TcpStream, SocketAddr),
     slot: Slot,
 ) -> impl Future<Output = ()>
 where
-    F: Future<Output = Result<(), End>>,
+    F: Future<Output = Infallible>,
 {
     let peer = match worker.settings.trusts(address.ip()) {
         true => Peer::Trusted,
@@ -62,9 +62,9 @@ impl Drop for Session {
 
 impl Session {
     /// Serves requests until the connection is over, or was upgraded.
-    async fn requests<F>(&self, places: &Rc<Places<Arrived, F>>) -> End
+    async fn requests<F>(&self, places: &Rc<Serving<F>>) -> End
     where
-        F: Future<Output = Result<(), End>>,
+        F: Future<Output = Infallible>,
     {
         loop {
             let exchange = match poll_fn(|cx| self.poll_request(cx, places)).await {
@@ -81,8 +81,8 @@ impl Session {
     fn poll_request<F>(
         &self,
         cx: &mut Context<'_>,
-        places: &Rc<Places<Arrived, F>>,
-    ) -> Poll<Result<Placed<Arrived, F>, End>> {
+        places: &Rc<Serving<F>>,
+    ) -> Poll<Result<Served<F>, End>> {
         let head = match ready!(self.poll_head(cx)) {
             Ok(Some(head)) => Ok(head),
             Ok(None) => return Poll::Ready(Err(End::Said)),

@@ -1,5 +1,6 @@
 //! One request and its answer, on a connection that may carry others.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -9,12 +10,13 @@ use http::StatusCode;
 use tokio::time::timeout;
 
 use super::answering::{After, Answering, Asking, Broken};
+use super::places::{Desk, Placed, Places};
 use crate::http1::{Malformed, RequestHead};
 use crate::model::limits::{DISCARD_BYTES_MAX, HALF_CLOSE_TIME};
 use crate::proxy::{
     self, Client, ClientPhase, Ending, Forward, Left, Response, Undiscarded, Upgrade, Worker,
 };
-use crate::upstream::Waiting;
+use crate::upstream::{Look, Waiting};
 
 /// How the requests on a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +37,25 @@ pub(super) struct Arrived {
     pub head: Result<RequestHead, Malformed>,
 }
 
-/// Answers what has arrived. `Err` where nothing can follow it.
-pub(super) async fn exchange(arrived: Arrived) -> Result<(), End> {
-    let Arrived { worker, client, head } = arrived;
+/// What came of it: `Err` where nothing can follow.
+pub(super) type Exchanged = Result<(), End>;
+
+/// Where a worker's requests are served.
+pub(super) type Serving<F> = Places<Arrived, Exchanged, F>;
+
+/// One that is served there.
+pub(super) type Served<F> = Placed<Arrived, Exchanged, F>;
+
+/// Answers what arrives, one after another.
+pub(super) async fn exchanges(desk: Rc<Desk<Arrived, Exchanged>>) -> Infallible {
+    loop {
+        let arrived = desk.next().await;
+        let exchanged = exchange(arrived).await;
+        desk.ends(exchanged);
+    }
+}
+
+async fn exchange(Arrived { worker, client, head }: Arrived) -> Exchanged {
     match head {
         Ok(head) => Exchange { worker, client }.request(head).await,
         Err(malformed) => {
@@ -123,7 +141,8 @@ impl Exchange {
         let inbound = &self.client.inbound;
         // What a client sent behind a handshake that is refused could be the other protocol's: it
         // is no request (CVE-2026-2833). And a body that waits for leave may come or not.
-        let spoke = || inbound.has_bytes() || self.client.stream.waiting() == Waiting::Something;
+        let spoke =
+            || inbound.has_bytes() || self.client.stream.waiting(Look::Now) == Waiting::Something;
         let handshake = *upgrade != Upgrade::None && spoke();
         let endless = inbound.body_left().is_some_and(|left| DISCARD_BYTES_MAX < left);
         let in_doubt = handshake || inbound.owes_continue() || inbound.is_broken();

@@ -1,10 +1,13 @@
 //! The memory in which a worker's requests are served, one after another.
 //!
 //! Serving a request takes far more memory than waiting for one, and of many connections few are
-//! served at any moment: a connection borrows a place for each of its requests.
+//! served at any moment: a connection borrows a place for each of its requests. A place does not
+//! end with a request, it goes on to the next: its work is made once, and never moved.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -12,80 +15,109 @@ use std::task::{Context, Poll};
 use crate::model::limits::PLACES_KEPT;
 
 /// The free places of one worker for work of one kind.
-pub(super) struct Places<A, F> {
-    begin: fn(A) -> F,
-    free: RefCell<Vec<Place<F>>>,
+pub(super) struct Places<A, T, F> {
+    work: fn(Rc<Desk<A, T>>) -> F,
+    free: RefCell<Vec<Place<A, T, F>>>,
 }
 
-type Place<F> = Pin<Box<Option<F>>>;
+/// What a place works on.
+pub(super) struct Desk<A, T> {
+    begins: Cell<Option<A>>,
+    ended: Cell<Option<T>>,
+}
 
-impl<A, F> Places<A, F> {
-    /// None yet. `begin` is the work that they are for.
-    pub fn new(begin: fn(A) -> F) -> Rc<Self> {
-        Rc::new(Self { begin, free: RefCell::default() })
+struct Place<A, T, F> {
+    desk: Rc<Desk<A, T>>,
+    work: Pin<Box<F>>,
+}
+
+impl<A, T> Desk<A, T> {
+    /// What the next work begins with.
+    pub async fn next(&self) -> A {
+        poll_fn(|_| self.begins.take().map_or(Poll::Pending, Poll::Ready)).await
+    }
+
+    /// Lays down what came of it.
+    pub fn ends(&self, with: T) {
+        self.ended.set(Some(with));
+    }
+}
+
+impl<A, T, F> Places<A, T, F> {
+    /// None yet. `work` goes on for ever: it asks its desk for the next, and tells it the end.
+    pub fn new(work: fn(Rc<Desk<A, T>>) -> F) -> Rc<Self> {
+        Rc::new(Self { work, free: RefCell::default() })
     }
 
     /// Begins work at a free place. Nothing of it runs before the first poll.
-    pub fn begin(self: &Rc<Self>, with: A) -> Placed<A, F> {
-        let mut place = self.free.borrow_mut().pop().unwrap_or_else(|| Box::pin(None));
-        place.as_mut().set(Some((self.begin)(with)));
+    pub fn begin(self: &Rc<Self>, with: A) -> Placed<A, T, F> {
+        let place = self.free.borrow_mut().pop().unwrap_or_else(|| self.made());
+        place.desk.begins.set(Some(with));
         Placed { places: self.clone(), place: Some(place) }
     }
-}
 
-impl<A, F> fmt::Debug for Places<A, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Places").field("free", &self.free.borrow().len()).finish_non_exhaustive()
+    fn made(&self) -> Place<A, T, F> {
+        let desk = Rc::new(Desk { begins: Cell::new(None), ended: Cell::new(None) });
+        Place { work: Box::pin((self.work)(desk.clone())), desk }
     }
-}
 
-/// Work at its place, which is free again when this is dropped.
-#[derive(Debug)]
-pub(super) struct Placed<A, F> {
-    places: Rc<Places<A, F>>,
-    place: Option<Place<F>>,
-}
-
-impl<A, F: Future> Future for Placed<A, F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let work = self.place.as_mut().and_then(|place| place.as_mut().as_pin_mut());
-        // There is work from the beginning to the drop.
-        work.map_or(Poll::Pending, |work| work.poll(cx))
-    }
-}
-
-impl<A, F> Drop for Placed<A, F> {
-    fn drop(&mut self) {
-        let Some(mut place) = self.place.take() else { return };
-        // What the work held goes first: it may look at the worker.
-        place.as_mut().set(None);
-        let mut free = self.places.free.borrow_mut();
+    fn keep(&self, place: Place<A, T, F>) {
+        let mut free = self.free.borrow_mut();
         if free.len() < PLACES_KEPT {
             free.push(place);
         }
     }
 }
 
+impl<A, T, F> fmt::Debug for Places<A, T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Places").field("free", &self.free.borrow().len()).finish_non_exhaustive()
+    }
+}
+
+/// Work at its place, which is free again at its end. Dropped before that, the place goes with all
+/// that the work held.
+pub(super) struct Placed<A, T, F> {
+    places: Rc<Places<A, T, F>>,
+    place: Option<Place<A, T, F>>,
+}
+
+impl<A, T, F: Future<Output = Infallible>> Future for Placed<A, T, F> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let placed = &mut *self;
+        // Polled again after its end, as nobody does.
+        let Some(place) = &mut placed.place else { return Poll::Pending };
+        let Poll::Pending = place.work.as_mut().poll(cx);
+        let Some(ended) = place.desk.ended.take() else { return Poll::Pending };
+        placed.place.take().into_iter().for_each(|place| placed.places.keep(place));
+        Poll::Ready(ended)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-    use std::future::poll_fn;
-
     use super::*;
 
-    async fn twice((count, waits): (Rc<Cell<u32>>, bool)) -> u32 {
-        if waits {
-            poll_fn(|_| Poll::<()>::Pending).await;
+    type Counted = (Rc<Cell<u32>>, bool);
+
+    async fn counting(desk: Rc<Desk<Counted, u32>>) -> Infallible {
+        loop {
+            let (count, waits) = desk.next().await;
+            if waits {
+                poll_fn(|_| Poll::<()>::Pending).await;
+            }
+            count.set(count.get() + 1);
+            let ended = count.get();
+            drop(count);
+            desk.ends(ended);
         }
-        count.set(count.get() + 1);
-        count.get()
     }
 
     #[tokio::test]
     async fn a_place_is_used_again_and_holds_nothing_between() {
-        let places = Places::new(twice);
+        let places = Places::new(counting);
         let count = Rc::new(Cell::new(0));
         for k in 1..=3 {
             assert_eq!(places.begin((count.clone(), false)).await, k);
@@ -98,22 +130,25 @@ mod tests {
     }
 
     #[test]
-    fn work_that_is_given_up_ends_and_frees_its_place() {
-        let places = Places::new(twice);
+    fn work_that_is_given_up_ends_with_its_place() {
+        let places = Places::new(counting);
         let count = Rc::new(Cell::new(0));
         let mut placed = Box::pin(places.begin((count.clone(), true)));
         let mut cx = Context::from_waker(std::task::Waker::noop());
         assert!(placed.as_mut().poll(&mut cx).is_pending());
         drop(placed);
-        assert_eq!((places.free.borrow().len(), Rc::strong_count(&count)), (1, 1));
+        drop(places.begin((count.clone(), false)));
+        assert_eq!((places.free.borrow().len(), Rc::strong_count(&count)), (0, 1));
     }
 
-    #[test]
-    fn no_more_places_are_kept_than_are_worth_it() {
-        let places = Places::new(twice);
+    #[tokio::test]
+    async fn no_more_places_are_kept_than_are_worth_it() {
+        let places = Places::new(counting);
         let count = Rc::new(Cell::new(0));
         let all: Vec<_> = (0..=PLACES_KEPT).map(|_| places.begin((count.clone(), false))).collect();
-        drop(all);
+        for one in all {
+            one.await;
+        }
         assert_eq!(places.free.borrow().len(), PLACES_KEPT);
     }
 }

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Gate;
 use super::accept::{Hall, Slots, accept};
-use super::exchange::exchange;
+use super::exchange::exchanges;
 use super::places::Places;
 use crate::fence::Order;
 use crate::model::limits::{LAST_WORDS_TIME, TICK};
@@ -67,7 +67,7 @@ async fn work(worker: Rc<Worker>, mut post: Post) -> io::Result<Leaving> {
         worker: worker.clone(),
         slots: post.slots,
         connections: connections.clone(),
-        places: Places::new(exchange),
+        places: Places::new(exchanges),
     });
     let opening = async {
         // A gateway that stops before it opened never opens.

@@ -20,7 +20,9 @@ use crate::failpoint;
 use crate::http1::{BodyLength, Name, RequestHead, ResponseHead};
 use crate::nocobase::{Replay, RequestClass};
 use crate::routing::{NoNode, NodeIndex, Tried};
-use crate::upstream::{ConnectError, Exchange, ExchangeError, NodeConnection, Written, connect};
+use crate::upstream::{
+    ConnectError, Exchange, ExchangeError, Look, NodeConnection, Written, connect,
+};
 
 /// Why a request got no answer of a node.
 #[derive(Debug, thiserror::Error)]
@@ -308,8 +310,11 @@ impl Forward {
     fn pooled(&self, index: NodeIndex) -> Option<NodeConnection> {
         let epoch = self.worker.nodes.get(index.0)?.address_epoch();
         let now_ms = self.worker.now_ms();
+        // What cannot be sent again must not meet a connection that closed a moment ago.
+        let look = if self.may_run_twice() { Look::Heard } else { Look::Now };
         let left = |left| self.worker.idle_left(index, left);
-        let found = self.worker.pool.borrow_mut().check_out(index, epoch, now_ms, left);
+        let mut pool = self.worker.pool.borrow_mut();
+        let found = pool.check_out((index, epoch), now_ms, look, left);
         if found.is_some() {
             self.worker.metrics.pool_hit(index);
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use super::{Stream, Waiting};
+use super::{Look, Stream, Waiting};
 use crate::http1::Buffer;
 use crate::model::limits::BLOCK_BYTES;
 
@@ -28,9 +28,9 @@ impl NodeConnection {
         &self.stream
     }
 
-    /// May another request be sent on it? Looks at the socket itself.
-    pub fn is_reusable(&self) -> bool {
-        self.stream.waiting() == Waiting::Nothing
+    /// May another request be sent on it?
+    pub fn is_reusable(&self, look: Look) -> bool {
+        self.stream.waiting(look) == Waiting::Nothing
     }
 
     /// Reads more behind what has come; 0 is the connection's end.

@@ -15,5 +15,5 @@ pub use connect::{ConnectError, connect, tune};
 pub use connection::NodeConnection;
 pub use exchange::{Exchange, ExchangeError, Piece, SentInformational, Source, Written};
 pub use pool::{Departure, Pool};
-pub use stream::{Stream, Waiting};
+pub use stream::{Look, Stream, Waiting};
 pub use unsent::Unsent;

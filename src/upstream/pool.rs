@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::NodeConnection;
+use super::{Look, NodeConnection};
 use crate::model::limits::{POOL_IDLE_PER_NODE_MAX, POOL_IDLE_TIME};
 use crate::routing::NodeIndex;
 
@@ -34,18 +34,19 @@ impl Pool {
     }
 
     /// Takes the newest connection to `node` that is young enough, goes to its present address
-    /// (`epoch`), and is still open. `left` hears of every connection that leaves.
+    /// (`epoch`), and is still open as far as `look` can tell. `left` hears of every connection
+    /// that leaves.
     pub fn check_out(
         &mut self,
-        node: NodeIndex,
-        epoch: u32,
+        (node, epoch): (NodeIndex, u32),
         now_ms: u64,
+        look: Look,
         mut left: impl FnMut(Departure),
     ) -> Option<NodeConnection> {
         if let Some(idle) = self.idle.get_mut(node.0) {
             while let Some(Idle { connection, since_ms }) = idle.pop_back() {
                 let fresh = is_fresh(since_ms, now_ms) && connection.epoch == epoch;
-                if fresh && connection.is_reusable() {
+                if fresh && connection.is_reusable(look) {
                     left(Departure::Taken);
                     return Some(connection);
                 }

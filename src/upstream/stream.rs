@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::http1::Buffer;
@@ -24,6 +24,16 @@ struct Shared {
     socket: RefCell<TcpStream>,
     /// By us: then the end that a reader finds is not the peer's.
     is_cut: Cell<bool>,
+}
+
+/// How a socket is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// At what the runtime has heard of it, which costs nothing. News of the last moment can be
+    /// missing, never what came before the event that the runtime works on.
+    Heard,
+    /// Into the socket, with a system call.
+    Now,
 }
 
 /// What waits in a socket that should be silent.
@@ -75,11 +85,17 @@ impl Stream {
         let _ = SockRef::from(&*self.0.socket.borrow()).shutdown(Shutdown::Read);
     }
 
-    /// Asks the kernel, not the runtime's last news: a connection that its node closed a moment
-    /// ago is found out here.
-    pub fn waiting(&self) -> Waiting {
+    /// Has something come that nobody asked for? Takes nothing of it.
+    pub fn waiting(&self, look: Look) -> Waiting {
+        let socket = self.0.socket.borrow();
         let mut byte = [std::mem::MaybeUninit::uninit(); 1];
-        match SockRef::from(&*self.0.socket.borrow()).peek(&mut byte) {
+        let mut peek = || SockRef::from(&*socket).peek(&mut byte);
+        let peeked = match look {
+            // Not run where nothing was heard.
+            Look::Heard => socket.try_io(Interest::READABLE, peek),
+            Look::Now => peek(),
+        };
+        match peeked {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Waiting::Nothing,
             Ok(_) | Err(_) => Waiting::Something,
         }
