@@ -28,14 +28,19 @@ impl Side {
     }
 }
 
+/// What went wrong, and whose fault it is.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnError<'a> {
+    pub status: StatusCode,
+    pub side: Side,
+    /// What exactly, in words of ours: who wrote the request can mend it.
+    pub reason: Option<&'a str>,
+}
+
 /// An error in the form that this class of request can read. `request_id` is shown where it is
 /// harmless, so that whoever reports the error can name the request.
-pub fn own_error(
-    status: StatusCode,
-    side: Side,
-    class: RequestClass,
-    request_id: Option<&str>,
-) -> Answer {
+pub fn own_error(error: OwnError<'_>, class: RequestClass, request_id: Option<&str>) -> Answer {
+    let OwnError { status, side, reason } = error;
     let (code, message) = words(status, side);
     let request_id = request_id.filter(|id| is_harmless(id));
     let form = Form::of(class);
@@ -46,16 +51,20 @@ pub fn own_error(
                 "code": code,
                 "side": side.as_str(),
             });
+            if let Some(reason) = reason {
+                error["reason"] = reason.into();
+            }
             if let Some(id) = request_id {
                 error["requestId"] = id.into();
             }
             serde_json::json!({ "errors": [error] }).to_string()
         }
         Form::Text => {
+            let reason = reason.map(|reason| format!(" Reason: {reason}.")).unwrap_or_default();
             let id = request_id.map(|id| format!(" (request {id})")).unwrap_or_default();
-            format!("{} {message}{id}\n", status.as_u16())
+            format!("{} {message}{reason}{id}\n", status.as_u16())
         }
-        Form::Html => html(status, message, request_id),
+        Form::Html => html(error, message, request_id),
     };
     let answer = Answer::new(status, form, body);
     let answer = match form {
@@ -106,7 +115,9 @@ fn words(status: StatusCode, side: Side) -> (&'static str, &'static str) {
     }
 }
 
-fn html(status: StatusCode, message: &str, request_id: Option<&str>) -> String {
+fn html(error: OwnError<'_>, message: &str, request_id: Option<&str>) -> String {
+    let status = error.status;
+    let reason = error.reason.map(|reason| format!("<p>Reason: {reason}.</p>")).unwrap_or_default();
     let id = request_id.map(|id| format!("<p><small>Request {id}</small></p>")).unwrap_or_default();
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
@@ -114,7 +125,7 @@ fn html(status: StatusCode, message: &str, request_id: Option<&str>) -> String {
          <meta name=\"color-scheme\" content=\"light dark\"><title>{status}</title>\
          <style>body{{font:1.1rem/1.6 system-ui,sans-serif;max-width:32rem;margin:20vh auto 0;\
          padding:0 1.5rem}}small{{opacity:.65}}</style>\
-         <main><h1>{status}</h1><p>{message}</p>{id}</main></html>\n"
+         <main><h1>{status}</h1><p>{message}</p>{reason}{id}</main></html>\n"
     )
 }
 
@@ -132,6 +143,10 @@ mod tests {
 
     const STATUSES: [u16; 9] = [400, 405, 408, 413, 431, 501, 502, 503, 504];
 
+    fn of(status: StatusCode, side: Side) -> OwnError<'static> {
+        OwnError { status, side, reason: None }
+    }
+
     fn body(answer: &Answer) -> String {
         String::from_utf8(answer.body.to_vec()).expect("UTF-8")
     }
@@ -141,7 +156,7 @@ mod tests {
         for status in STATUSES {
             let status = StatusCode::from_u16(status).expect("a status");
             for class in RequestClass::ALL {
-                let answer = own_error(status, Side::Node, class, Some("abc-1"));
+                let answer = own_error(of(status, Side::Node), class, Some("abc-1"));
                 assert_eq!(answer.status, status);
                 assert!(body(&answer).contains("abc-1"), "{status} {class:?}");
                 let kind = answer.header(&CONTENT_TYPE).unwrap_or_default();
@@ -152,7 +167,8 @@ mod tests {
 
     #[test]
     fn the_api_reads_errors_in_nocobases_shape_with_the_side_that_failed() {
-        let answer = own_error(StatusCode::BAD_GATEWAY, Side::Node, RequestClass::Api, Some("r1"));
+        let error = of(StatusCode::BAD_GATEWAY, Side::Node);
+        let answer = own_error(error, RequestClass::Api, Some("r1"));
         let read: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
         let error = &read["errors"][0];
         assert_eq!(error["code"], "BAD_GATEWAY");
@@ -165,8 +181,9 @@ mod tests {
     fn a_request_id_that_is_markup_is_left_out() {
         for id in ["<script>", "a\"b", "a\\b", "a b", "", &"x".repeat(129), "é"] {
             for class in [RequestClass::Page, RequestClass::Api, RequestClass::Asset] {
-                let with = own_error(StatusCode::BAD_REQUEST, Side::Client, class, Some(id));
-                let without = own_error(StatusCode::BAD_REQUEST, Side::Client, class, None);
+                let error = of(StatusCode::BAD_REQUEST, Side::Client);
+                let with = own_error(error, class, Some(id));
+                let without = own_error(error, class, None);
                 assert_eq!(body(&with), body(&without), "{id}");
             }
         }
@@ -174,9 +191,19 @@ mod tests {
 
     #[test]
     fn a_refused_method_hears_which_are_allowed_and_an_overload_when_to_come_again() {
-        let of = |status| own_error(status, Side::Gateway, RequestClass::Asset, None);
-        assert!(of(StatusCode::METHOD_NOT_ALLOWED).header(&ALLOW).is_some());
-        assert!(of(StatusCode::SERVICE_UNAVAILABLE).header(&RETRY_AFTER).is_some());
-        assert!(of(StatusCode::BAD_GATEWAY).header(&RETRY_AFTER).is_none());
+        let told = |status| own_error(of(status, Side::Gateway), RequestClass::Asset, None);
+        assert!(told(StatusCode::METHOD_NOT_ALLOWED).header(&ALLOW).is_some());
+        assert!(told(StatusCode::SERVICE_UNAVAILABLE).header(&RETRY_AFTER).is_some());
+        assert!(told(StatusCode::BAD_GATEWAY).header(&RETRY_AFTER).is_none());
+    }
+
+    #[test]
+    fn whoever_wrote_a_request_that_is_refused_hears_what_is_wrong_with_it() {
+        let reason = Some("a header's name");
+        let error = OwnError { reason, ..of(StatusCode::BAD_REQUEST, Side::Client) };
+        for class in RequestClass::ALL {
+            let told = body(&own_error(error, class, None));
+            assert!(told.contains("a header's name"), "{class:?}: {told}");
+        }
     }
 }

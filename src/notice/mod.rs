@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use answer::{Answer, Form, Why};
-pub use error::{Side, own_error};
+pub use error::{OwnError, Side, own_error};
 pub use page::PageError;
 
 use crate::model::limits::NO_NODE_RETRY_AFTER;

@@ -15,7 +15,7 @@ use super::journey::Journey;
 use super::tunnel::{Kind, Tunnel};
 use super::worker::Worker;
 use crate::http1::{self, Buffer, Malformed, Name, ResponseHead};
-use crate::notice::{self, Answer as OwnAnswer, Side};
+use crate::notice::{self, Answer as OwnAnswer, OwnError, Side};
 use crate::routing::NodeIndex;
 use crate::upstream::SentInformational;
 
@@ -80,17 +80,17 @@ impl Forward {
                 Own::Notice(worker.why_notice())
             }
             ForwardError::NoAnswer | ForwardError::BadAnswer => {
-                Own::Error(StatusCode::BAD_GATEWAY, Side::Node)
+                Own::error(StatusCode::BAD_GATEWAY, Side::Node)
             }
-            ForwardError::HeadTimeout => Own::Error(StatusCode::GATEWAY_TIMEOUT, Side::Node),
+            ForwardError::HeadTimeout => Own::error(StatusCode::GATEWAY_TIMEOUT, Side::Node),
             ForwardError::Body(BodyFault::TooLarge) => {
-                Own::Error(StatusCode::PAYLOAD_TOO_LARGE, Side::Client)
+                Own::error(StatusCode::PAYLOAD_TOO_LARGE, Side::Client)
             }
             ForwardError::Body(BodyFault::Stalled) => {
-                Own::Error(StatusCode::REQUEST_TIMEOUT, Side::Client)
+                Own::error(StatusCode::REQUEST_TIMEOUT, Side::Client)
             }
             ForwardError::Body(BodyFault::Broken) => {
-                Own::Error(StatusCode::BAD_REQUEST, Side::Client)
+                Own::error(StatusCode::BAD_REQUEST, Side::Client)
             }
         };
         let mut response = own.response(worker, journey);
@@ -106,25 +106,25 @@ impl Forward {
 
 /// The gateway's own words.
 #[derive(Clone, Copy, Debug)]
-enum Own {
+enum Own<'a> {
     Notice(notice::Why),
-    Error(StatusCode, Side),
+    Error(OwnError<'a>),
 }
 
-impl Own {
+impl Own<'_> {
+    fn error(status: StatusCode, side: Side) -> Self {
+        Self::Error(OwnError { status, side, reason: None })
+    }
+
     fn response(self, worker: &Worker, journey: &Journey) -> Response<'static> {
         match self {
             Self::Notice(why) => {
                 own_response(worker.notice.answer(why, journey.class()), journey, &worker.date())
             }
-            Self::Error(status, side) => {
-                worker.metrics.own_error(status.as_u16());
-                let id = journey.id.text();
-                own_response(
-                    &notice::own_error(status, side, journey.class(), id),
-                    journey,
-                    &worker.date(),
-                )
+            Self::Error(error) => {
+                worker.metrics.own_error(error.status.as_u16());
+                let answer = notice::own_error(error, journey.class(), journey.id.text());
+                own_response(&answer, journey, &worker.date())
             }
         }
     }
@@ -145,8 +145,11 @@ pub(super) fn refused(
     mut journey: Journey,
     refusal: Refusal,
 ) -> Response<'static> {
-    tracing::debug!(%refusal, client = %client.address, "refused");
-    let own = Own::Error(refusal.status(), Side::Client);
+    let reason = refusal.to_string();
+    let request = journey.id.text();
+    tracing::debug!(reason, request, client = %client.address, "a request is refused");
+    let (status, reason) = (refusal.status(), Some(&reason[..]));
+    let own = Own::Error(OwnError { status, side: Side::Client, reason });
     let mut response = own.response(worker, &journey);
     // Where its end is in doubt, nothing that follows on the connection can be trusted.
     response.headers.set(Name::Connection, b"close");
