@@ -50,6 +50,8 @@ pub struct RequestHead<'a> {
 pub struct RequestFacts {
     pub class: RequestClass,
     pub guard: Guard,
+    /// May it be sent again after it was written? Says nothing of a body.
+    pub replay: Replay,
 }
 
 impl RequestFacts {
@@ -57,15 +59,11 @@ impl RequestFacts {
     pub fn new(head: &RequestHead<'_>, paths: &Paths) -> Self {
         let path = path_of(head.target);
         let guard = action::guard(head.method, path, paths);
-        Self { class: class_of(head, path, paths), guard }
-    }
-
-    /// May the request be sent again after it was written? Asked only of those that failed.
-    pub fn replay(self, method: Method, target: &str, paths: &Paths) -> Replay {
-        match self.guard {
-            Guard::Free => action::replay(method, path_of(target), paths),
+        let replay = match guard {
+            Guard::Free => action::replay(head.method, path, paths),
             Guard::Guarded => Replay::OnlyUnwritten,
-        }
+        };
+        Self { class: class_of(head, path, paths), guard, replay }
     }
 }
 
@@ -184,8 +182,7 @@ mod tests {
     #[test]
     fn the_query_decides_nothing() {
         let facts = facts(&head("/admin?next=/api/app:restart"));
-        let replay = facts.replay(Method::Get, "/admin?next=/api/app:restart", &Paths::default());
-        assert_eq!((facts.guard, replay), (Guard::Free, Replay::Always));
+        assert_eq!((facts.guard, facts.replay), (Guard::Free, Replay::Always));
     }
 
     #[test]
@@ -198,7 +195,7 @@ mod tests {
         ] {
             let facts = facts(&head(target));
             assert_eq!(
-                (facts.guard, facts.replay(Method::Get, target, &Paths::default())),
+                (facts.guard, facts.replay),
                 (Guard::Guarded, Replay::OnlyUnwritten),
                 "{target}"
             );

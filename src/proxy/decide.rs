@@ -5,7 +5,7 @@ use http::{Method, StatusCode, Version};
 use super::headers::{Upgrade, upgrade_asked};
 use super::worker::Settings;
 use crate::http1::{self, BodyLength, Name, RequestHead, Target};
-use crate::nocobase::{self, Replay, RequestClass, RequestFacts};
+use crate::nocobase::{self, RequestClass, RequestFacts};
 
 /// Why a request goes to no node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,21 +88,12 @@ pub fn class_of_target(target: &str, settings: &Settings) -> RequestClass {
 fn facts(head: &RequestHead, upgrade: &Upgrade, settings: &Settings) -> RequestFacts {
     let facts = nocobase::RequestHead {
         method: method(&head.method),
-        target: target(head),
+        target: std::str::from_utf8(head.path()).unwrap_or("/"),
         accept: head.headers.text(Name::Accept),
         upgrade: upgrade.is_websocket().then_some("websocket"),
         sec_fetch_mode: head.headers.text(Name::SecFetchMode),
     };
     RequestFacts::new(&facts, &settings.paths)
-}
-
-/// May a request that looked like this be sent again after it was written?
-pub fn replay(head: &RequestHead, facts: RequestFacts, settings: &Settings) -> Replay {
-    facts.replay(method(&head.method), target(head), &settings.paths)
-}
-
-fn target(head: &RequestHead) -> &str {
-    std::str::from_utf8(head.path()).unwrap_or("/")
 }
 
 fn method(method: &http::Method) -> nocobase::Method {

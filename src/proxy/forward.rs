@@ -335,9 +335,7 @@ impl Forward {
     /// May a request that was written be written again? It has no body to lose, and what it asks
     /// for may be done twice.
     fn may_run_twice(&self) -> bool {
-        self.asked.body == BodyLength::None
-            && decide::replay(&self.request, self.asked.facts, &self.worker.settings)
-                == Replay::Always
+        self.asked.body == BodyLength::None && self.asked.facts.replay == Replay::Always
     }
 
     fn node_failed(&self, index: NodeIndex) {
