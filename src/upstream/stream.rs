@@ -161,3 +161,29 @@ impl Stream {
         self.0.socket.borrow().try_write(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_came_since_the_runtime_last_heard_is_seen_by_a_look_into_the_socket() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let stream = Stream::new(TcpStream::connect(address).await.expect("connects"));
+        let (peer, _) = listener.accept().expect("accepts");
+        assert_eq!(stream.waiting(Look::Now), Waiting::Nothing);
+        assert_eq!(stream.waiting(Look::Heard), Waiting::Nothing);
+        drop(peer);
+        // The runtime has no turn meanwhile.
+        let arrived = (0..1_000).any(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            stream.waiting(Look::Now) == Waiting::Something
+        });
+        assert!(arrived);
+        assert_eq!(stream.waiting(Look::Heard), Waiting::Nothing);
+        let mut read = Buffer::default();
+        std::future::poll_fn(|cx| stream.poll_read(cx, &mut read, 1)).await.expect("an end");
+        assert_eq!(stream.waiting(Look::Heard), Waiting::Something);
+    }
+}
