@@ -70,6 +70,10 @@ async fn the_access_log_counts_the_bytes_of_a_tunnel_both_ways() {
     let tunnel = line(&gateway, "/ws").await;
     assert_eq!((&tunnel["bytes_in"], &tunnel["status"]), (&said.len().into(), &101.into()));
     assert_eq!(tunnel["bytes_out"], heard);
+    // The request went on as a tunnel: it is told once, at the tunnel's end.
+    assert_eq!(lines(&gateway).iter().filter(|line| line["path"] == "/ws").count(), 1);
+    let labels = [r#"class="websocket""#, r#"status="1xx""#];
+    assert_eq!(metric(&gateway, "drawspan_requests_total", &labels).await, 1.0);
 }
 
 #[tokio::test]

@@ -74,6 +74,28 @@ async fn a_pooled_connection_that_its_node_closed_is_replaced_unseen() {
 }
 
 #[tokio::test]
+async fn connections_that_a_node_closed_while_they_were_idle_are_not_tried_one_by_one() {
+    let options = Options { id: "n1".into(), keep_alive: Duration::ZERO, ..Options::default() };
+    let (node, gateway) = gateway_over(options).await;
+    let at_once = 24;
+    for _ in 0..2 {
+        let mut clients = Vec::new();
+        for _ in 0..at_once {
+            let mut client = Peer::connect(gateway.address).await;
+            client.say(get("/__test/hold")).await;
+            clients.push(client);
+        }
+        // Each on a connection of its own; more of them than may be sent a second time.
+        eventually("all wait", async || node.held() == at_once).await;
+        node.release();
+        for client in &mut clients {
+            assert_eq!(client.answer().await.status, 200);
+        }
+        eventually("the node closed all", async || node.open_connections() == 0).await;
+    }
+}
+
+#[tokio::test]
 async fn a_malformed_answer_on_a_pooled_connection_is_an_answer_and_no_closed_connection() {
     let node = RawNode::start(|mut peer, _| async move {
         peer.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
