@@ -144,6 +144,15 @@ async fn a_demonstration_that_is_killed_takes_its_nodes_with_it() {
 }
 
 #[tokio::test]
+async fn an_address_that_is_none_is_wrong_usage() {
+    let mut demo = Demo::start(&["--once", "--listen", "bad"]);
+    let status = demo.end().await;
+    assert_eq!(status.code(), Some(2), "{}", demo.said());
+    assert!(demo.said().contains("--listen: \"bad\""), "{}", demo.said());
+    assert_eq!(demo.left_behind(), 0, "files are left");
+}
+
+#[tokio::test]
 async fn an_address_that_cannot_be_had_is_said_and_is_no_success() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("bound").to_string();

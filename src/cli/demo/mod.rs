@@ -53,10 +53,15 @@ pub fn run(args: &DemoArgs) -> Exit {
         Ok(exit) => exit,
         Err(error) => {
             eprintln!("error: the demonstration did not start: {error:#}");
-            Exit::Internal
+            if error.is::<WrongFlag>() { Exit::Usage } else { Exit::Internal }
         }
     }
 }
+
+/// What nobody could do, on whatever machine.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct WrongFlag(String);
 
 /// The main thread starts the nodes, because they end with the thread that started them, and then
 /// serves; the tour has a thread of its own.
@@ -184,7 +189,7 @@ fn configuration(address: &str, folder: &Folder, nodes: &[NodeProcess]) -> anyho
         workers: None,
     };
     let loaded = config::from_flags(&flags, &config_file::environment())
-        .map_err(|problems| anyhow::anyhow!(problems.within("drawspan demo").join("\n")))?;
+        .map_err(|problems| WrongFlag(problems.within("drawspan demo").join("\n")))?;
     let mut config = loaded.config;
     config.log.access = AccessLog::Off;
     config.timeouts.grace = GRACE;
