@@ -12,7 +12,7 @@ from .wire import ask, exchange, exchange_apart
 # Moves bytes and parses nothing: what any proxy pays.
 FLOOR = "floor"
 # The peers that are not builds of Drawspan, in the order of the table.
-OTHERS = ["nginx", "haproxy", "envoy", FLOOR]
+OTHERS = ["nginx", "haproxy", "envoy", "pingora", FLOOR]
 RETRY_AFTER_SECONDS = 30
 # Shown by the peers while no Drawspan runs whose own page they could show.
 STAND_IN_PAGE = b"<!doctype html><title>Maintenance</title><p>" + b"m" * (2 * KIB)
@@ -50,7 +50,7 @@ class Peer:
 
 def start(name, binary, setup):
     """Starts the proxy and waits until it serves the case."""
-    begin = dict(zip(OTHERS, [nginx, haproxy, start_envoy, start_floor])).get(name, drawspan)
+    begin = dict(zip(OTHERS, [nginx, haproxy, start_envoy, pingora, start_floor])).get(name, drawspan)
     (port,) = free_ports(1)
     peer = Peer(name, port, begin(name, binary, port, setup))
     try:
@@ -199,6 +199,15 @@ def start_envoy(name, binary, port, setup):
     argv = [binary, "-c", write(setup, f"{name}.json", envoy.config(port, setup)),
             "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn",
             "--file-flush-interval-msec", "1000"]
+    return Owned(name, argv, setup.cpu, setup.folder)
+
+
+def pingora(name, binary, port, setup):
+    argv = [binary, "--listen", f"127.0.0.1:{port}", "--nodes", ",".join(setup.nodes)]
+    if setup.access_log:
+        argv += ["--access-log", setup.access_log]
+    if setup.case.raised:
+        argv += ["--page", write(setup, "notice.html", setup.page)]
     return Owned(name, argv, setup.cpu, setup.folder)
 
 

@@ -10,6 +10,8 @@ from .peers import FLOOR
 # Of Debian.
 PACKAGES = {"nginx": "nginx", "haproxy": "haproxy", "wrk": "wrk"}
 BUILDS = ("drawspan", "before")
+# A package of ours around a library; benches/README.md says how it is built.
+PINGORA = os.path.join(pump.REPOSITORY, "target", "pingora", "release", "pingora-peer")
 
 
 def gather(options):
@@ -18,6 +20,7 @@ def gather(options):
     peers = options.peers + (["before"] if options.before else [])
     paths = {name: find(name) for name in PACKAGES}
     paths["envoy"] = options.envoy or find("envoy")
+    paths["pingora"] = options.pingora or built(PINGORA)
     paths["drawspan"], paths["before"] = options.drawspan, options.before
     faults, skipped = [], []
     own_load = [name for name in options.cases if needs_pump(name)]
@@ -31,7 +34,7 @@ def gather(options):
     faults += [f"{name} not found; on Debian: apt install {PACKAGES[name]}"
                for name in ("nginx", "wrk") if not paths[name]]
     faults += faults_of_builds(paths, peers)
-    skipped += [f"{name}: not found" for name in ("haproxy", "envoy")
+    skipped += [f"{name}: not found" for name in ("haproxy", "envoy", "pingora")
                 if name in peers and not paths[name]]
     present = {name: paths[name] for name in peers if paths.get(name)}
     if not faults and not present:
@@ -51,6 +54,10 @@ def faults_of_builds(paths, peers):
 
 def needs_pump(case):
     return CASES[case].load != "requests"
+
+
+def built(program):
+    return program if os.access(program, os.X_OK) else None
 
 
 def find(program):
