@@ -7,8 +7,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -358,19 +358,33 @@ impl Drop for World {
 }
 
 /// Ports that stay free while a node is down: below those that the system gives away by itself, and
-/// apart from those of other tests at the same time.
+/// of a block that no other process takes from while this one lives.
 fn free_ports(count: usize) -> Vec<u16> {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    const PORTS: std::ops::Range<u16> = 10_000..32_000;
-    let own = std::process::id() as usize * 64;
+    let first = block_of_ports() + 1;
     let bind = |_| {
-        let next = own + NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = PORTS.start + (next % PORTS.len()) as u16;
-        TcpListener::bind(("127.0.0.1", port)).ok()
+        let next = NEXT.fetch_add(1, Ordering::Relaxed) % (BLOCK - 1);
+        TcpListener::bind(("127.0.0.1", first + next as u16)).ok()
     };
-    let held: Vec<TcpListener> = (0..PORTS.len()).filter_map(bind).take(count).collect();
+    let held: Vec<TcpListener> = (1..BLOCK).filter_map(bind).take(count).collect();
     assert_eq!(held.len(), count, "free ports");
     held.iter().map(|l| l.local_addr().expect("bound").port()).collect()
+}
+
+const BLOCK: usize = 500;
+
+/// The first port of this process's block. Held to its end: whoever holds it has the block.
+fn block_of_ports() -> u16 {
+    static HELD: OnceLock<TcpListener> = OnceLock::new();
+    const PORTS: std::ops::Range<u16> = 10_000..32_000;
+    let held = HELD.get_or_init(|| {
+        let blocks = PORTS.len() / BLOCK;
+        let begin = std::process::id() as usize;
+        let first = |k| PORTS.start + ((begin + k) % blocks * BLOCK) as u16;
+        let bind = |k| TcpListener::bind(("127.0.0.1", first(k))).ok();
+        (0..blocks).find_map(bind).expect("a block of ports that nobody has")
+    });
+    held.local_addr().expect("bound").port()
 }
 
 /// Requests all the while.
