@@ -111,6 +111,9 @@ pub fn replay(method: Method, path: &str, paths: &Paths) -> Replay {
         return replay_of_call(call);
     }
     // Outside the API a GET fetches a page or a file; unless it is the API in another spelling.
+    if is_plainly_elsewhere(path, paths) {
+        return Replay::Always;
+    }
     let decoded = decode(path);
     let climbs = segments(&decoded).any(|segment| segment == "..");
     if climbs || call(&decoded, paths).is_some() { Replay::OnlyUnwritten } else { Replay::Always }
@@ -146,9 +149,26 @@ fn replay_of_call(call: &str) -> Replay {
 pub fn guard(method: Method, path: &str, paths: &Paths) -> Guard {
     let guarded = match plain_call(path, paths) {
         Some(segment) => is_guarded(method, segment),
+        None if is_plainly_elsewhere(path, paths) => false,
         None => is_guarded_somehow(method, path, paths),
     };
     if guarded { Guard::Guarded } else { Guard::Free }
+}
+
+/// Does this path lie outside of the API for every reader? True of nearly all pages and files;
+/// where it is false, the path must be taken apart.
+fn is_plainly_elsewhere(path: &str, paths: &Paths) -> bool {
+    let api = paths.api.trim_end_matches('/').as_bytes();
+    let path = path.as_bytes();
+    let begins_like_api =
+        path.get(..api.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(api));
+    // Segments as they are written: none is empty, begins with a dot, or hides a letter.
+    let mut before = 0;
+    let mut plain = |byte: &u8| match std::mem::replace(&mut before, *byte) {
+        b'/' => byte.is_ascii_alphanumeric() || b":-_".contains(byte),
+        _ => byte.is_ascii_alphanumeric() || b"/:-_.".contains(byte),
+    };
+    !begins_like_api && path.iter().all(&mut plain)
 }
 
 /// As [`call`], of a path that nobody reads in two ways: nearly all that come.
@@ -286,13 +306,15 @@ mod tests {
     ];
 
     // A node answers 404 or its shell to these; a front server before it may tidy them up first.
-    const READ_BEHIND_A_FRONT_SERVER: [&str; 12] = [
+    const READ_BEHIND_A_FRONT_SERVER: [&str; 14] = [
         "//api/pm:enable",
         "/api//pm:enable",
         "/api/./pm:enable",
         "/api/x/../pm:enable",
         "/files/../api/pm:enable",
         "/%61pi/pm:enable",
+        "/a%70i/pm:enable",
+        "/x%2F..%2Fapi%2Fpm:enable",
         "/api/pm%3Aenable",
         "/api%2Fpm:enable",
         "/api/%2570m:enable",
@@ -436,7 +458,7 @@ mod tests {
 
         #[test]
         fn the_quick_look_at_a_path_and_the_whole_one_agree(
-            path in "(/|/api|/nb/api)(/|[a-z:%._\\\\-]|pm:enable|/__app|/pm|/\\.\\.){0,5}",
+            path in "(/|/api|/API|/nb/api|/nb)(/|[a-z:%._\\\\-]|pm:enable|/__app|/pm|/\\.\\.){0,5}",
             api in "/|/api|/nb/api",
         ) {
             let paths = Paths { api, ..Paths::default() };
@@ -445,6 +467,11 @@ mod tests {
                 prop_assert_eq!(call(&decoded, &paths), Some(segment));
                 let whole = is_guarded_somehow(Method::Get, &path, &paths);
                 prop_assert_eq!(is_guarded(Method::Get, segment), whole);
+            }
+            if is_plainly_elsewhere(&path, &paths) {
+                let decoded = decode(&path);
+                prop_assert_eq!(call(&decoded, &paths), None);
+                prop_assert!(!segments(&decoded).any(|segment| segment == ".."));
             }
         }
 
