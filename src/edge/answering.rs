@@ -87,6 +87,7 @@ pub(super) struct Answering<'a> {
     framing: Framing,
     trailers: Trailers,
     unsent: Unsent,
+    broke_off: bool,
     pub after: After,
 }
 
@@ -127,7 +128,7 @@ impl<'a> Answering<'a> {
                 (None, Framing::Ended)
             }
         };
-        Self { node, framing, trailers: asking.trailers, unsent, after }
+        Self { node, framing, trailers: asking.trailers, unsent, broke_off: false, after }
     }
 
     /// Writes what there is. `Ready` when all of it is written.
@@ -142,9 +143,12 @@ impl<'a> Answering<'a> {
     ) -> Poll<Result<(), Broken>> {
         loop {
             let wants_body = self.framing != Framing::Ended && self.unsent.has_room();
-            let waits = wants_body && self.poll_body(cx)?.is_pending();
+            let waits = wants_body && self.poll_body(cx).is_pending();
             if self.unsent.is_empty() {
                 match self.framing {
+                    Framing::Ended if self.broke_off => {
+                        return Poll::Ready(Err(Broken::Source));
+                    }
                     Framing::Ended => return Poll::Ready(Ok(())),
                     _ if waits => return Poll::Pending,
                     _ => continue,
@@ -166,23 +170,25 @@ impl<'a> Answering<'a> {
         }
     }
 
-    /// Takes the next piece of the body, if there is one, and frames it.
-    fn poll_body(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Broken> {
+    /// Takes the next piece of the body, if there is one, and frames it. Where there is none any
+    /// more, what came before still goes: a client that gets no byte at all takes its connection
+    /// for one that was closed before its request, and may send that again.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(node) = &mut self.node else {
             self.framing = Framing::Ended;
-            return Ok(Poll::Ready(()));
+            return Poll::Ready(());
         };
-        match node.poll_piece(cx) {
-            Poll::Pending => return Ok(Poll::Pending),
-            Poll::Ready(Ok(Piece::Data(data))) => self.frame(data),
-            Poll::Ready(Ok(Piece::Trailers(trailers))) => self.end(&trailers),
-            Poll::Ready(Ok(Piece::End)) => self.end(&HeaderMap::new()),
-            Poll::Ready(Err(error)) => {
+        match ready!(node.poll_piece(cx)) {
+            Ok(Piece::Data(data)) => self.frame(data),
+            Ok(Piece::Trailers(trailers)) => self.end(&trailers),
+            Ok(Piece::End) => self.end(&HeaderMap::new()),
+            Err(error) => {
                 tracing::debug!(%error, "an answer broke off");
-                return Err(Broken::Source);
+                self.broke_off = true;
+                self.framing = Framing::Ended;
             }
         }
-        Ok(Poll::Ready(()))
+        Poll::Ready(())
     }
 
     fn frame(&mut self, data: Buffer) {

@@ -134,7 +134,7 @@ impl Forward {
     /// The next piece of the answer's body; [`Piece::End`] after a whole body only.
     ///
     /// # Errors
-    /// [`BodyError::Node`]: what was sent so far must not look whole.
+    /// [`BodyError::Node`]: what was sent so far must not look whole. There is no other piece.
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, BodyError>> {
         let Some(exchange) = &mut self.exchange else { return Poll::Ready(Ok(Piece::End)) };
         let mut source = ClientBody { client: &self.client, worker: &self.worker };
@@ -148,6 +148,9 @@ impl Forward {
             Ok(piece) => Ok(headers::filter_trailers(piece)),
             Err(error) => {
                 self.journey.broke_off();
+                // Nothing more is had of it, however slowly the client takes what came before.
+                self.exchange = None;
+                self.attempt = None;
                 Err(BodyError::Node(error))
             }
         })
