@@ -31,6 +31,9 @@ pub const WHY_BYTES_MAX: usize = 1_000;
 pub const HEADERS_MAX: usize = 100;
 /// Bytes of a request or response head.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Informational (1xx) heads before a response. They cost their node nothing, and each costs a write:
+/// without a bound, one node that never answers would have a worker to itself.
+pub const HINTS_MAX: usize = 100;
 /// Free places for requests that a worker keeps, for the next ones; each is about as large as a head.
 pub const PLACES_KEPT: usize = 256;
 /// Bytes that are read at once, and of a block of memory that a worker's connections use in turn. What

@@ -245,7 +245,7 @@ impl Forward {
         }
         tracing::debug!(error = %source, node = node.0, "an exchange failed");
         let error = match source {
-            ExchangeError::Malformed(_) => ForwardError::BadAnswer,
+            ExchangeError::Malformed(_) | ExchangeError::TooManyHints => ForwardError::BadAnswer,
             _ => ForwardError::NoAnswer,
         };
         let silent = matches!(error, ForwardError::NoAnswer);

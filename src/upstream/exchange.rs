@@ -14,6 +14,7 @@ use crate::http1::{
     self, BodyDecoder, BodyLength, Buffer, CutShort, Decoded, Lines, Malformed, RequestHead,
     ResponseHead,
 };
+use crate::model::limits::HINTS_MAX;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -55,12 +56,15 @@ pub enum ExchangeError {
     Body(#[source] BoxError),
     #[error("the request's body is not as long as its head says")]
     BodyLength,
+    #[error("the node hints on and on, and does not answer")]
+    TooManyHints,
 }
 
 /// May the node have seen the request?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// No byte of it was written, nor of its body taken: it can be sent anew.
+    /// No byte of it was written, nor of its body taken: it can be sent anew, if its client sends
+    /// it whole.
     Nothing,
     /// The node may be working on it.
     Something,
@@ -76,6 +80,8 @@ pub struct Exchange {
     /// What of the request is still to be written: an answer may come early.
     sending: Sending,
     body: BodyDecoder,
+    /// Informational heads so far.
+    hints: usize,
     /// The connection may carry another exchange.
     keeps_alive: bool,
 }
@@ -84,7 +90,7 @@ impl Exchange {
     /// Prepares to send `request`, whose body is of `length`. Sends nothing.
     pub fn new(connection: NodeConnection, request: &RequestHead, length: BodyLength) -> Self {
         let (sending, body) = (Sending::new(request, length), BodyDecoder::new(BodyLength::None));
-        Self { connection, sending, body, keeps_alive: false }
+        Self { connection, sending, body, hints: 0, keeps_alive: false }
     }
 
     /// Sends the request and waits for its response head; `informational` gets the 1xx before it.
@@ -107,6 +113,10 @@ impl Exchange {
                 Some(head) if is_hint(head.status) => {
                     // It has no body; but what others could take for one is refused.
                     http1::of_response(self.sending.method(), &head)?;
+                    self.hints += 1;
+                    if HINTS_MAX < self.hints {
+                        return Poll::Ready(Err(ExchangeError::TooManyHints));
+                    }
                     informational((head.status, head.headers));
                 }
                 Some(head) => break head,

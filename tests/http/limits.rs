@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use drawspan::model::limits::HINTS_MAX;
 use drawspan::standin::Outcome;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
@@ -258,6 +259,23 @@ async fn an_answer_that_two_parsers_could_read_differently_is_a_bad_gateway() {
         let served = client.ask(&get(&format!("/{}", answer.replace(' ', "%20")))).await;
         assert_eq!((served.status, served.whole), (502, Whole::Yes), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_node_that_hints_without_end_is_a_bad_gateway() {
+    let node = RawNode::start(|mut peer, _| async move {
+        peer.say("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(HINTS_MAX + 1)).await;
+        peer.rest().await;
+    })
+    .await;
+    let gateway = raw_node::gateway_over(&[&node], |_| {}).await;
+    let mut client = Peer::connect(gateway.address).await;
+    client.say("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await;
+    for _ in 0..HINTS_MAX {
+        let hint = client.head().await;
+        assert!(hint.starts_with("HTTP/1.1 103 "), "{hint}");
+    }
+    assert_eq!(client.answer().await.status, 502);
 }
 
 #[tokio::test]
