@@ -266,7 +266,13 @@ impl Client {
             }
             // With its upload held up by a node, nobody would see it go.
             ClientPhase::Busy if self.stream.has_failed() => self.cut(),
-            ClientPhase::Busy => self.enforce_stalls(settings, now_ms),
+            ClientPhase::Busy => {
+                if self.inbound.is_full() && self.stream.has_finished() {
+                    self.inbound.ended_unread();
+                    self.wake();
+                }
+                self.enforce_stalls(settings, now_ms);
+            }
             ClientPhase::Idle | ClientPhase::Head | ClientPhase::Tunnel => {}
         }
     }

@@ -29,6 +29,8 @@ pub struct Inbound {
     permission: Cell<Permission>,
     /// A body could not be read: nobody knows where the next request begins.
     broken: Cell<bool>,
+    /// It ended behind more than is read ahead of its turn.
+    ended_unread: Cell<bool>,
 }
 
 /// How a client left while its request was served.
@@ -59,6 +61,7 @@ impl Inbound {
             body: RefCell::new(BodyDecoder::new(BodyLength::None)),
             permission: Cell::new(Permission::NotAsked),
             broken: Cell::new(false),
+            ended_unread: Cell::new(false),
         }
     }
 
@@ -146,7 +149,17 @@ impl Inbound {
             }
         }
         read.settle();
-        Poll::Pending
+        if self.ended_unread.get() { Poll::Ready(Left::Finished) } else { Poll::Pending }
+    }
+
+    /// Does so much wait for its turn that nothing more is read, not even the end?
+    pub(super) fn is_full(&self) -> bool {
+        self.is_body_ended() && HEAD_BYTES_MAX <= self.read.borrow().len()
+    }
+
+    /// The end came all the same.
+    pub(super) fn ended_unread(&self) {
+        self.ended_unread.set(true);
     }
 
     /// Are there bytes that nobody has taken?

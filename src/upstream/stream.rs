@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
@@ -74,6 +75,14 @@ impl Stream {
     pub fn has_failed(&self) -> bool {
         let error = SockRef::from(&*self.0.socket.borrow()).take_error();
         !matches!(error, Ok(None))
+    }
+
+    /// Has the peer sent its last byte, though what it sent was not read yet? Asks the kernel.
+    pub fn has_finished(&self) -> bool {
+        let socket = self.0.socket.borrow();
+        let mut asked = [PollFd::new(&*socket, PollFlags::RDHUP)];
+        let heard = rustix::event::poll(&mut asked, Some(&Timespec::default()));
+        heard.is_ok() && asked[0].revents().contains(PollFlags::RDHUP)
     }
 
     fn while_whole(&self) -> io::Result<()> {

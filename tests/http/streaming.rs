@@ -272,6 +272,19 @@ async fn a_client_that_leaves_cancels_its_request_which_is_counted_as_abandoned(
     }
 }
 
+#[tokio::test]
+async fn a_client_that_leaves_behind_more_than_is_read_ahead_cancels_its_request() {
+    let (nodes, gateway) = gateway(1, |_| {}).await;
+    let mut client = Peer::connect(gateway.address).await;
+    client.say(get("/__test/hold")).await;
+    eventually("the node has it", async || nodes[0].hits() == 1).await;
+    client.say(get(&format!("/{}", "a".repeat(1_000))).repeat(40)).await;
+    drop(client);
+    eventually("the node sees its client leave", async || vanished(&nodes[0])).await;
+    eventually("none is left", async || gateway.status().await.nodes[0].in_flight == 0).await;
+    nodes[0].release();
+}
+
 fn vanished(node: &StandIn) -> bool {
     let records = node.records();
     records.iter().any(|record| !record.is_probe() && record.outcome == Outcome::Vanished)
