@@ -325,6 +325,19 @@ async fn a_call_that_its_node_refuses_does_not_hold_up_the_operator() {
     gateway.switch("cluster", "0s").await.expect("nothing ran");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_of_which_no_byte_reached_its_node_holds_up_nobody() {
+    let nodes = nodes(2);
+    let gateway = start(&nodes).await;
+    narrow(&gateway).await;
+    let broken = "POST /api/pm:enable?filterByTk=x HTTP/1.1\r\nHost: a\r\n\
+                  Transfer-Encoding: chunked\r\n\r\nno chunk\r\n";
+    let answer = http(gateway.address, broken).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    gateway.switch("cluster", "0s").await.expect("nothing ran");
+    assert!(gateway.status().await.nodes.iter().all(|node| node.abandoned == 0));
+}
+
 /// A guarded call that its node has in hand: its body is not whole yet.
 struct UnderWay(tokio::net::TcpStream);
 

@@ -173,7 +173,7 @@ impl Attempt {
         }
     }
 
-    /// It was not written after all: the connection was gone.
+    /// It was not written after all: the connection was gone, or the request's body broke off first.
     pub fn was_not_written(&self) {
         self.state.ends_guarded(GuardedEnd::CameToNothing);
         self.state.progress.set(Progress::Begun);

@@ -234,6 +234,9 @@ impl Forward {
         let node = attempt.node();
         if written == Written::Nothing {
             attempt.was_not_written();
+            if let Some(fault) = self.client.body_fault() {
+                return Outcome::Failed(ForwardError::Body(fault), None);
+            }
             trail.last = Some(ForwardError::NoAnswer);
             if from == From::Pool {
                 self.worker.metrics.stale_replaced(node);

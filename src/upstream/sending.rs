@@ -93,10 +93,11 @@ impl Sending {
         source: &mut impl Source,
     ) -> Result<Poll<()>, ExchangeError> {
         let Poll::Ready(polled) = source.poll_piece(cx) else { return Ok(Poll::Pending) };
+        let piece = polled.map_err(|error| ExchangeError::Body(error.into()))?;
         if self.progress == Progress::Untouched {
             self.progress = Progress::Taken;
         }
-        match polled.map_err(|error| ExchangeError::Body(error.into()))? {
+        match piece {
             Piece::Data(data) => self.frame(data)?,
             Piece::Trailers(trailers) => self.end(&trailers)?,
             Piece::End => self.end(&HeaderMap::new())?,
